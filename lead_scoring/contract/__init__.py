@@ -1,0 +1,1 @@
+"""The contract of a model version: types, rules, files."""

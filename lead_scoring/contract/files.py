@@ -1,0 +1,72 @@
+"""Reading and writing `contract.json`, byte for byte the same for the same contract."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lead_scoring.contract.rules import violations
+from lead_scoring.contract.types import Contract, Feature
+from lead_scoring.errors import ContractError
+
+__all__ = ["decode", "encode", "feature_set_sha256", "json_schema", "read"]
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+def decode(data: bytes) -> Contract:
+    """Parse and check a contract.
+
+    Raises:
+        ContractError: not JSON, not of the contract's form, or against one of its rules; says where.
+    """
+    try:
+        contract = msgspec.json.decode(data, type=Contract)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ContractError(f"contract.json: {error}") from error
+    if broken := violations(contract):
+        raise ContractError("contract.json: " + "; ".join(broken))
+    return contract
+
+
+def read(path: Path) -> Contract:
+    """Read a contract from a file of at most 16 MiB.
+
+    Raises:
+        ContractError: as `decode`, or the file is missing, unreadable or too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ContractError(f"{path}: larger than {MAX_BYTES} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path}: {error.strerror or error}") from error
+    return decode(data)
+
+
+def encode(contract: Contract) -> bytes:
+    """Return the canonical bytes: fields in the order of the types, two spaces, a final newline.
+
+    Raises:
+        ContractError: the contract breaks its own rules.
+    """
+    if broken := violations(contract):
+        raise ContractError("; ".join(broken))
+    return msgspec.json.format(msgspec.json.encode(contract), indent=2) + b"\n"
+
+
+def feature_set_sha256(features: list[Feature]) -> str:
+    """Hash what the features mean (not how they were distributed): equal hashes read the same leads the same way."""
+    meaning = [
+        msgspec.structs.replace(feature, reference=None, description="") for feature in features
+    ]
+    return hashlib.sha256(msgspec.json.encode(meaning, order="deterministic")).hexdigest()
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of `contract.json`."""
+    schema = msgspec.json.schema(Contract)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Lead-scoring model contract", **schema}
