@@ -1,4 +1,4 @@
-"""What passes between the protocol codecs and the service: one request form and one answer form for REST, gRPC and V1."""
+"""What passes between the codecs and the service: one request form and one answer form for REST, gRPC and V1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from lead_scoring.core.assembly import Tensor
 from lead_scoring.core.explanation import Reason
 
-__all__ = ["Answer", "Options", "OutputSpec", "ScoreRequest"]
+__all__ = ["MAX_LEADS", "MAX_REASONS", "Answer", "Options", "OutputSpec", "ScoreRequest"]
+
+MAX_LEADS = 500
+"""Most leads in a request."""
+MAX_REASONS = 20
+"""Most reasons per lead that a client can ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""Request bodies as JSON objects, strictly: what can be read in two ways is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from lead_scoring.core.findings import Report
+from lead_scoring.errors import InvalidLeads, Problem
+
+__all__ = ["kind_of", "new_report", "parse", "raise_if_any"]
+
+_BEFORE_COLON = (b'":', b" :", b"\n:", b"\t:", b"\r:")
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object in UTF-8, nested at most 1,024 deep; a key that appears twice in one object is refused.
+
+    Raises:
+        InvalidLeads: with one problem at ``$``; it says where in the body, and quotes nothing of it.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # `from None`: the parser's error carries the whole document along.
+        got = f"something that is not JSON at character {error.pos} of {len(body)} bytes" if body else "an empty body"
+        raise _refused("malformed_json", got, "send JSON: no NaN, no comments, valid UTF-8") from None
+    if type(document) is not dict:
+        raise _refused("wrong_type", kind_of(document), 'send {"inputs": …} to V2 and {"instances": …} to V1')
+    _refuse_duplicates(body, document)
+    return document
+
+
+def kind_of(value: Any) -> str:
+    """Name what a JSON value is without repeating it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return f"a text of {len(value)} characters"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return "an object" if isinstance(value, dict) else "something else"
+
+
+def new_report() -> Report:
+    """Return an empty report for problems with a request's envelope, which know no features."""
+    return Report(())
+
+
+def raise_if_any(report: Report) -> None:
+    """Raise the envelope's problems.
+
+    Raises:
+        InvalidLeads: there is at least one.
+    """
+    if report.structural:
+        raise InvalidLeads(report.structural, report.total)
+
+
+def _refused(reason: str, got: str, remedy: str) -> InvalidLeads:
+    return InvalidLeads([Problem("$", reason, "a JSON object", got, remedy)])
+
+
+def _refuse_duplicates(body: bytes, document: dict[str, Any]) -> None:
+    """Refuse a key that appears twice, which parsers resolve differently, at next to no cost for a sound body.
+
+    Every key is followed by a colon, so a body with as many colons as the document has keys has no key twice. Colons
+    in texts make more of them: then those after a quote or a space are counted, and only if these are still too many,
+    keys are compared.
+    """
+    keys = _keys(document)
+    if body.count(b":") == keys or sum(map(body.count, _BEFORE_COLON)) == keys:
+        return
+    try:
+        # Numbers are not wanted here, and `len` never refuses one as `int` does beyond 4,300 digits.
+        json.loads(body, object_pairs_hook=_compare_keys, parse_int=len, parse_float=len)
+    except RecursionError:
+        raise _refused("malformed_json", "lists or objects nested too deeply", "send a flat request") from None
+
+
+def _keys(document: dict[str, Any]) -> int:
+    """Count the keys in all the objects that a V1 or V2 request has; fewer than there are if it has others."""
+    total = len(document)
+    for value in document.values():
+        if type(value) is dict:
+            total += len(value)
+        elif type(value) is list:
+            for element in value:
+                if type(element) is dict:
+                    total += len(element)
+                    parameters = element.get("parameters")
+                    if type(parameters) is dict:
+                        total += len(parameters)
+    return total
+
+
+def _compare_keys(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise _refused("duplicate_key", "an object with the same key twice", "send every key once")
