@@ -1,0 +1,125 @@
+"""MLServer with one model in it: doors open first, ready when the golden leads scored right, drained before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from dataclasses import dataclass
+
+import xgboost
+from mlserver.server import MLServer
+from mlserver.settings import ModelSettings, Settings
+from mlserver.version import __version__ as mlserver_version
+
+from lead_predictor.grpc_edge import GrpcEdge
+from lead_predictor.lifecycle import Lifecycle, State
+from lead_predictor.rest_edge import RestEdge
+from lead_predictor.scorer import threads
+from lead_scoring.errors import StackError
+
+__all__ = ["Drain", "LeadServer"]
+
+_LOGGER = logging.getLogger("lead_predictor")
+
+
+@dataclass(frozen=True)
+class Drain:
+    """How an end goes.
+
+    Attributes:
+        linger_s: how long requests are still taken after the signal: for those that are already on the wire.
+        grace_s: how long those that run may take after that.
+    """
+
+    linger_s: float = 0.3
+    grace_s: int = 10
+
+
+class LeadServer(MLServer):  # type: ignore[misc]
+    """MLServer whose start, doors and end are ours; registry, data plane and runtime are its own."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, lifecycle: Lifecycle, *, drain: Drain | None = None) -> None:
+        """Set up both servers on the running event loop.
+
+        Args:
+            settings: from `lead_predictor.settings`.
+            listener: bound REST socket.
+            lifecycle: what both doors tell about the model.
+            drain: how the end goes.
+        """
+        self._listener = listener
+        self._lifecycle = lifecycle
+        self._drain = drain or Drain()
+        self._ending = asyncio.Event()
+        super().__init__(settings)
+
+    async def serve(self, model: ModelSettings) -> None:
+        """Load the model and answer until SIGTERM or SIGINT; returns when every request has its answer.
+
+        Raises:
+            StackError: the gRPC port is taken.
+            PackageError: the model's folder can't be trusted, or it scores differently.
+            ContractError: its contract is malformed.
+        """
+        began = time.monotonic()
+        try:
+            grpc_port = self._grpc_server.listen()
+        except RuntimeError as error:
+            raise StackError(f"gRPC port {self._settings.grpc_port} on {self._settings.host} can't be used: is it taken?") from error
+        await self._grpc_server.start()
+        rest = asyncio.create_task(self._rest_server.start())
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            _log("listening", http_port=self._listener.getsockname()[1], grpc_port=grpc_port, host=self._settings.host)
+            loading = asyncio.create_task(self._model_registry.load(model))
+            await asyncio.wait((loading, ending, rest), return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                runtime = loading.result()
+                if not ending.done():
+                    self._lifecycle.state = State.READY
+                    _log(
+                        "ready", model=self._lifecycle.name, version=self._lifecycle.version, golden_leads=runtime.golden_leads,
+                        threads=threads(), mlserver=mlserver_version, xgboost=xgboost.__version__,
+                        seconds=round(time.monotonic() - began, 3),
+                    )  # fmt: skip
+            await asyncio.wait((ending, rest), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            await self._end(rest)
+
+    async def _end(self, rest: asyncio.Task[None]) -> None:
+        """Stop in the order in which nothing is cut off: not ready, doors closed, requests answered, model unloaded."""
+        was_ready = self._lifecycle.ready
+        self._lifecycle.state = State.DRAINING
+        if was_ready:
+            _log("draining")
+            await asyncio.sleep(self._drain.linger_s)
+        if not rest.done():
+            await self._rest_server.stop()
+        await asyncio.gather(self._grpc_server.stop(), rest)
+        if was_ready:
+            await self._model_registry.unload(self._lifecycle.name)
+        _log("ended")
+
+    def _add_signal_handlers(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+
+    def _configure_logger(self) -> None:
+        """Leave logging to the launcher."""
+
+    def _create_servers(self) -> None:
+        parts = (self._settings, self._data_plane, self._model_repository_handlers)
+        self._rest_server, self._grpc_server, self._kafka_server = RestEdge(*parts), GrpcEdge(*parts), None
+        self._rest_server.listener = self._listener
+        for edge in (self._rest_server, self._grpc_server):
+            edge.lifecycle = self._lifecycle
+            edge.drain_s = self._drain.grace_s
+
+
+def _log(event: str, **fields: object) -> None:
+    _LOGGER.info(event, extra={"fields": fields})
