@@ -1,0 +1,1 @@
+"""Version folders: published, read and verified."""

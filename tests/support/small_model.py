@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xgboost as xgb
 
+from lead_scoring.contract import files
 from lead_scoring.contract.types import (
     Buckets,
     Calibration,
@@ -14,7 +15,6 @@ from lead_scoring.contract.types import (
     Contract,
     DaysSince,
     Feature,
-    GoldenLead,
     GoldenSet,
     Imputation,
     Interval,
@@ -25,23 +25,34 @@ from lead_scoring.contract.types import (
     TensorSpec,
     Training,
 )
-from lead_scoring.contract import files
 from lead_scoring.core.assembly import from_records, seconds
 from lead_scoring.core.features import encode
 from lead_scoring.core.plan import FeaturePlan
-from lead_scoring.core.scoring import interpret
-from lead_scoring.packaging import folder
+from lead_scoring.packaging.publishing import publish
 
 AS_OF = "2026-06-01T00:00:00Z"
 
 FEATURES = [
     Feature(name="size", type="integer", unit="people", minimum=1, maximum=1_000_000, nullable=False),
-    Feature(name="industry", type="category", categories=["saas", "retail", "bank", "other"], nullable=False,
-            unknown_category="other", other_category="other", encoder=TargetRate(values=[-1.0, -2.5, -2.0, -2.2])),
+    Feature(
+        name="industry",
+        type="category",
+        categories=["saas", "retail", "bank", "other"],
+        nullable=False,
+        unknown_category="other",
+        other_category="other",
+        encoder=TargetRate(values=[-1.0, -2.5, -2.0, -2.2]),
+    ),
     Feature(name="seniority", type="category", categories=["junior", "manager", "chief"], encoder=Ordinal()),
     Feature(name="region", type="category", categories=["emea", "amer"], unknown_category="missing", encoder=Ordinal()),
-    Feature(name="engagement", type="number", minimum=0, maximum=100, out_of_range="clip",
-            imputation=Imputation(strategy="median", value=40.0)),
+    Feature(
+        name="engagement",
+        type="number",
+        minimum=0,
+        maximum=100,
+        out_of_range="clip",
+        imputation=Imputation(strategy="median", value=40.0),
+    ),
     Feature(name="revenue", type="number", unit="USD", minimum=0, out_of_range="missing"),
     Feature(name="customer", type="boolean"),
     Feature(name="last_seen", type="timestamp", minimum=0, maximum=3650, encoder=DaysSince()),
@@ -84,8 +95,7 @@ def build(repository: Path, version: str = "1", *, seed: int = 0, rounds: int = 
     label = rng.random(len(leads)) < 1 / (1 + np.exp(-signal))
     data = xgb.DMatrix(encoded.matrix, label=label, feature_names=list(plan.names))
     booster = xgb.train({"objective": "binary:logistic", "max_depth": 3, "seed": seed, "nthread": 1}, data, rounds)
-    margin = booster.inplace_predict(encoded.matrix, predict_type="margin")
-    probability = 1 / (1 + np.exp(-margin.astype(float)))
+    probability = booster.inplace_predict(encoded.matrix)
     edges = np.quantile(probability, [0.2, 0.4, 0.6, 0.8]).round(6).tolist()
     width = len(FEATURES)
     draft = Contract(
@@ -110,22 +120,7 @@ def build(repository: Path, version: str = "1", *, seed: int = 0, rounds: int = 
             metrics={"roc_auc": Interval(value=0.7, low=0.6, high=0.8)}, by_bucket=[],
         ),
     )  # fmt: skip
-    answers = interpret(draft, margin)
-    golden = [
-        GoldenLead(
-            covers=f"score {answers.score[row]}", lead=leads[row], score=int(answers.score[row]),
-            probability=float(answers.probability[row]), confidence=float(answers.confidence[row]),
-            features_used=int(encoded.used[row]),
-        )
-        for row in range(60)
-    ]  # fmt: skip
-    contract = Contract(
-        **{
-            **{name: getattr(draft, name) for name in draft.__struct_fields__},
-            "golden": GoldenSet(as_of=AS_OF, leads=golden),
-        }
-    )
-    return folder.write(repository, contract, bytes(booster.save_raw("ubj")))
+    return publish(repository, draft, bytes(booster.save_raw("ubj")), leads, as_of=AS_OF)
 
 
 if __name__ == "__main__":
