@@ -123,7 +123,7 @@ def _listed(error: InvalidLeads) -> str:
 
 
 def _size_in_header(text: str) -> int:
-    """Return the bytes that a text takes in a grpc-message header: one if printable ASCII other than %, else three each."""
+    """Return the bytes of a text in a grpc-message header: one for printable ASCII other than %, else three."""
     raw = text.encode("utf-8", "replace")
     return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in raw)
 

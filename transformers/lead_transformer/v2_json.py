@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -169,23 +169,25 @@ def _tensors(inputs: Any, frames: memoryview, report: Report) -> list[Tensor]:
     for position, item in enumerate(inputs):
         if type(item) is dict:
             name, datatype, shape, data = item.get("name"), item.get("datatype"), item.get("shape"), item.get("data")
-            if type(name) is str and type(datatype) is str and type(shape) is list and set(map(type, shape)) == _INT:
-                if type(data) is list and len(shape) == 1 and "parameters" not in item:  # what nearly all clients send
-                    tensors.append(Tensor(name, datatype, shape, data))
-                    continue
-                if len(shape) <= MAX_DIMENSIONS:
+            if type(name) is str and type(datatype) is str and _is_shape(shape):
+                if type(data) is not list or len(shape) > 1 or "parameters" in item:
                     data, size = _data(item, shape, data, f"$.inputs[{position}]", report)
                     if size is not None:
                         sizes[position] = size
-                    tensors.append(Tensor(name, datatype, shape, data))
-                    continue
+                tensors.append(Tensor(name, datatype, shape, data))
+                continue
         _refuse_tensor(item, f"$.inputs[{position}]", report)
     if not report.structural and (sizes or len(frames)):
         _read_frames(tensors, sizes, frames, report)
     return tensors
 
 
-_INT = {int}
+def _is_shape(shape: Any) -> TypeGuard[list[int]]:
+    if type(shape) is not list:
+        return False
+    if len(shape) == 1:
+        return type(shape[0]) is int
+    return 1 <= len(shape) <= MAX_DIMENSIONS and all(type(size) is int for size in shape)
 
 
 def _data(item: dict[str, Any], shape: list[int], data: Any, path: str, report: Report) -> tuple[list[Any], int | None]:
@@ -257,7 +259,7 @@ def _refuse_tensor(item: Any, path: str, report: Report) -> None:
             got = "nothing" if value is None else kind_of(value)
             report.add(f"{path}.{key}", "wrong_type", expected=expected, got=got, remedy="send it as the protocol says")
     shape = item.get("shape")
-    if type(shape) is not list or set(map(type, shape)) != _INT or len(shape) > MAX_DIMENSIONS:
+    if not _is_shape(shape):
         got = "nothing" if shape is None else kind_of(shape)
         report.add(
             f"{path}.shape",

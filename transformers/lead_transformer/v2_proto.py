@@ -204,7 +204,8 @@ def _typed_tensors(message: ModelInferRequest, report: Report) -> list[Tensor]:
 
 def _shape(shape: Any, position: int, report: Report) -> list[int] | None:
     if 1 <= len(shape) <= MAX_DIMENSIONS:
-        return list(shape)
+        sizes: list[int] = shape[:]
+        return sizes
     report.add(
         f"$.inputs[{position}].shape",
         "wrong_shape",
