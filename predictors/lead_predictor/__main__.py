@@ -9,7 +9,6 @@ import socket
 import sys
 from pathlib import Path
 
-from lead_scoring.contract import files
 from lead_scoring.contract.types import Contract
 from lead_scoring.errors import LeadScoringError, StackError
 from lead_scoring.packaging import folder
@@ -20,7 +19,7 @@ _EPILOG = """example:
   python -m lead_predictor --model-dir model-repo/lead-scoring/1 --http-port 9080 --grpc-port 9081
 
 environment: OMP_NUM_THREADS  threads for XGBoost (default 1; in a container, its CPU limit)
-exit codes: 0 drained after SIGTERM or SIGINT, 2 usage or contract, 3 a folder that can't be trusted, 5 a port that can't be used"""
+exit codes: 0 drained after SIGTERM or SIGINT, 2 usage or contract, 3 untrustworthy folder, 5 unusable port"""
 _EXPOSE = "--expose-unvalidated-and-unauthenticated"
 
 
@@ -36,8 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not threads.isdecimal() or int(threads) < 1:
         parser.error("OMP_NUM_THREADS: expected a whole number from 1")
     try:
-        folder.check_integrity(options.model_dir)
-        contract = files.read(options.model_dir / folder.CONTRACT)
+        contract = folder.read_verified(options.model_dir).contract
         with _listen(options.host, options.http_port) as listener:
             _serve(options, contract, listener)
     except LeadScoringError as error:
@@ -53,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     environment = os.environ
     parser.add_argument(
-        "--model-dir", type=Path, default=environment.get("MODEL_DIR", "/mnt/models"), help="version folder (MODEL_DIR, /mnt/models)"
+        "--model-dir",
+        type=Path,
+        default=environment.get("MODEL_DIR", "/mnt/models"),
+        help="version folder (MODEL_DIR, /mnt/models)",
     )
     for name, fallback in (("http", "9080"), ("grpc", "9081")):
         variable = f"PREDICTOR_{name.upper()}_PORT"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from mlserver.errors import InferenceError, MLServerError
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.converters import ModelMetadataResponseConverter
@@ -23,7 +23,7 @@ from lead_predictor.worker import Busy
 
 __all__ = ["GrpcEdge", "request_of", "response_of"]
 
-M = TypeVar("M")
+_Method = Callable[[Any, Any], Awaitable[Any]]
 _SERVICE = "inference.GRPCInferenceService"
 _LOGGER = logging.getLogger("lead_predictor.grpc")
 _STATUS = {400: grpc.StatusCode.INVALID_ARGUMENT, 404: grpc.StatusCode.NOT_FOUND}
@@ -37,13 +37,17 @@ def request_of(message: pb.ModelInferRequest) -> InferenceRequest:
     """
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
-        raise InferenceError(f"$.raw_input_contents: expected one for each of {len(message.inputs)} inputs, got {len(raw)}")
+        raise InferenceError(
+            f"$.raw_input_contents: expected one for each of {len(message.inputs)} inputs, got {len(raw)}"
+        )
     inputs = []
     for position, tensor in enumerate(message.inputs):
         data: Any = []
         if raw:
             if tensor.HasField("contents"):
-                raise InferenceError(f"$.inputs[{position}]: expected raw or typed contents, got both; send one of them")
+                raise InferenceError(
+                    f"$.inputs[{position}]: expected raw or typed contents, got both; send one of them"
+                )
             data = _from_raw(tensor.datatype, raw[position])
         elif tensor.datatype == "FP32":
             data = list(tensor.contents.fp32_contents)
@@ -61,14 +65,19 @@ def request_of(message: pb.ModelInferRequest) -> InferenceRequest:
 
 def response_of(response: InferenceResponse, *, raw: bool) -> pb.ModelInferResponse:
     """Convert an answer; `raw` puts every tensor into `raw_output_contents`."""
-    message = pb.ModelInferResponse(model_name=response.model_name, model_version=response.model_version, id=response.id or "")
+    message = pb.ModelInferResponse(
+        model_name=response.model_name, model_version=response.model_version or "", id=response.id or ""
+    )
     for output in response.outputs:
-        data = output.data.root
-        tensor = message.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        data: Any = output.data.root
+        datatype = str(output.datatype)
+        tensor = message.outputs.add(name=output.name, datatype=datatype, shape=output.shape)
         if raw:
             array = isinstance(data, np.ndarray)
-            message.raw_output_contents.append(data.astype("<f4", copy=False).tobytes() if array else tensors.to_prefixed(data[0]))
-        elif output.datatype == "BYTES":
+            message.raw_output_contents.append(
+                data.astype("<f4", copy=False).tobytes() if array else tensors.to_prefixed(data[0])
+            )
+        elif datatype == "BYTES":
             tensor.contents.bytes_contents.extend(data)
         else:
             tensor.contents.fp32_contents.extend(data)
@@ -81,12 +90,14 @@ def _from_raw(datatype: str, raw: bytes) -> Any:
     if datatype != "FP32":
         return []  # whatever it is, the runtime refuses it
     if len(raw) % 4:
-        raise InferenceError(f"$.raw_input_contents[0]: expected float32 values, got {len(raw)} bytes; send four bytes a value")
+        raise InferenceError(
+            f"$.raw_input_contents[0]: expected float32 values, got {len(raw)} bytes; send four bytes a value"
+        )
     return np.frombuffer(raw, dtype="<f4")
 
 
-class _Servicer(InferenceServicer):  # type: ignore[misc]
-    """MLServer's servicer with statuses instead of stack traces. It takes bytes, so that garbage is the sender's fault, not ours."""
+class _Servicer(InferenceServicer):
+    """MLServer's servicer for one model, with converters that leave tensors alone."""
 
     lifecycle: Lifecycle
 
@@ -110,7 +121,7 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
         return response_of(answer, raw=raw)
 
 
-class GrpcEdge(GRPCServer):  # type: ignore[misc]
+class GrpcEdge(GRPCServer):
     """MLServer's gRPC server without the repository API, streaming and reflection: those methods are UNIMPLEMENTED."""
 
     lifecycle: Lifecycle
@@ -124,7 +135,7 @@ class GrpcEdge(GRPCServer):  # type: ignore[misc]
         """
         servicer = _Servicer(self._data_plane, self._model_repository_handlers)
         servicer.lifecycle = self.lifecycle
-        methods = {
+        methods: dict[str, tuple[_Method, Any]] = {
             "ServerLive": (servicer.ServerLive, pb.ServerLiveRequest),
             "ServerReady": (servicer.ServerReady, pb.ServerReadyRequest),
             "ServerMetadata": (servicer.ServerMetadata, pb.ServerMetadataRequest),
@@ -134,8 +145,10 @@ class GrpcEdge(GRPCServer):  # type: ignore[misc]
         }
         # Without so_reuseport=0 a second predictor would bind the same port in silence and take half of the calls.
         self._server = grpc.aio.server(options=[*self._get_options(), ("grpc.so_reuseport", 0)])
-        handlers = {name: grpc.unary_unary_rpc_method_handler(_served(*method)) for name, method in methods.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
+        unary: Any = grpc.unary_unary_rpc_method_handler
+        generic: Any = grpc.method_handlers_generic_handler
+        handlers = {name: unary(_served(method, kind)) for name, (method, kind) in methods.items()}
+        self._server.add_generic_rpc_handlers((generic(_SERVICE, handlers),))
         port: int = self._server.add_insecure_port(_address(self._settings.host, self._settings.grpc_port))
         return port
 
@@ -148,17 +161,17 @@ class GrpcEdge(GRPCServer):  # type: ignore[misc]
         await self._server.stop(grace=self.drain_s)
 
 
-def _served(method: Callable[[M, Any], Awaitable[Any]], kind: type[M]) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    """Wrap a method: bytes in, bytes out, every error a status that says nothing internal."""
+def _served(method: _Method, kind: Any) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    """Wrap a method: bytes in, so that garbage is the sender's fault; bytes out; statuses tell nothing internal."""
 
     async def serve(data: bytes, context: Any) -> bytes:
         try:
-            answer = await method(kind.FromString(data), context)  # type: ignore[attr-defined]
-            return answer.SerializeToString()  # type: ignore[no-any-return]
+            answer: bytes = (await method(kind.FromString(data), context)).SerializeToString()
+            return answer
         except asyncio.CancelledError:
             raise
         except DecodeError:
-            code, details = grpc.StatusCode.INVALID_ARGUMENT, "the message can't be decoded; see the V2 inference protocol"
+            code, details = grpc.StatusCode.INVALID_ARGUMENT, "the message is none of the V2 inference protocol"
         except Busy as error:
             code, details = grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
         except NotServing as error:

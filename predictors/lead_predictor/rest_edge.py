@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from mlserver.rest.responses import Response
-from mlserver.rest.server import RESTServer
+from mlserver.rest.server import RESTServer, _NoSignalServer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lead_predictor.lifecycle import Lifecycle, NotServing
@@ -69,7 +69,9 @@ class Door:
     async def _pass_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         if b"inference-header-content-length" in headers:
-            await _refuse(send, 400, "binary tensors are not offered over REST; send JSON data, or raw tensors over gRPC")
+            await _refuse(
+                send, 400, "binary tensors are not offered over REST; send JSON data, or raw tensors over gRPC"
+            )
             return
         if headers.get(b"content-encoding", b"identity") != b"identity":
             await _refuse(send, 415, "compressed bodies are not taken; send plain JSON")
@@ -86,7 +88,9 @@ class Door:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > MAX_MESSAGE_BYTES:
-                await _refuse(send, 413, f"expected a body of at most {MAX_MESSAGE_BYTES} bytes; split the batch", close=True)
+                await _refuse(
+                    send, 413, f"expected a body of at most {MAX_MESSAGE_BYTES} bytes; split the batch", close=True
+                )
                 return
             if not message.get("more_body", False):
                 break
@@ -104,7 +108,7 @@ class Door:
         await self._app({**scope, "headers": list(headers.items())}, replay, send)
 
 
-class RestEdge(RESTServer):  # type: ignore[misc]
+class RestEdge(RESTServer):
     """MLServer's REST server behind the door, on a socket that is bound before anything is loaded."""
 
     lifecycle: Lifecycle
@@ -116,15 +120,21 @@ class RestEdge(RESTServer):  # type: ignore[misc]
         self._app.add_exception_handler(RequestValidationError, _malformed)
         self._app.add_exception_handler(Exception, _failed)
         config = uvicorn.Config(
-            Door(self._app, self.lifecycle), log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            lifespan="off", ws="none", timeout_graceful_shutdown=self.drain_s,
-        )  # fmt: skip
+            Door(self._app, self.lifecycle),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=self.drain_s,
+        )
         self._server = _Server(config)
         await self._server.serve(sockets=[self.listener])
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves the process's signals alone: draining is decided for both servers at once."""
+class _Server(_NoSignalServer):
+    """A server that leaves the process's signals alone, which MLServer's own does no longer with this uvicorn."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -157,5 +167,3 @@ async def _reply(send: Send, status: int, body: bytes, *, close: bool = False) -
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-

@@ -13,22 +13,23 @@ from mlserver_xgboost import XGBoostModel
 from numpy.typing import NDArray
 
 from lead_predictor import golden, tensors
-from lead_predictor.scorer import Scorer, open_folder, threads
+from lead_predictor.scorer import Scorer, threads
 from lead_predictor.worker import Worker
 from lead_scoring.contract.types import Contract
 from lead_scoring.errors import PackageError
 from lead_scoring.packaging import folder
+from lead_scoring.packaging.verify import verify
 
 __all__ = ["LeadScoringRuntime"]
 
 INLINE_LEADS = 64
-"""Up to so many leads are predicted on the event loop: that takes less than a trip to another thread is worth (0.5 ms)."""
+"""Up to so many leads are predicted on the event loop: half a millisecond, less than a trip to another thread saves."""
 EXPLAINED_AT_ONCE = 16
-"""Contributions are computed in steps of so many leads (about 30 ms), so that others get their turn and a cancelled request ends."""
+"""Contributions go in steps of so many leads (about 30 ms): others get their turn, a cancelled request ends soon."""
 MAX_WAITING = 128
 
 
-class LeadScoringRuntime(XGBoostModel):  # type: ignore[misc]  # mlserver has no type marker
+class LeadScoringRuntime(XGBoostModel):
     """XGBoost behind the tensors of the contract: never a class, always `probability`, `margin` or `contributions`."""
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -65,7 +66,10 @@ class LeadScoringRuntime(XGBoostModel):  # type: ignore[misc]  # mlserver has no
         question = tensors.read(payload, name=self._input, width=self._width)
         answers = await self._answer(question)
         return InferenceResponse.model_construct(
-            model_name=self.name, model_version=self.version, parameters=None, outputs=tensors.write(answers, question.form)
+            model_name=self.name,
+            model_version=self.version,
+            parameters=None,
+            outputs=tensors.write(answers, question.form),
         )
 
     async def unload(self) -> bool:
@@ -100,6 +104,6 @@ class LeadScoringRuntime(XGBoostModel):  # type: ignore[misc]  # mlserver has no
 
 
 def _prove(path: Path) -> tuple[Contract, Scorer, int]:
-    contract, scorer = open_folder(path, nthread=threads())
-    return contract, scorer, golden.check(contract, scorer)
-
+    verified = verify(path)
+    scorer = Scorer(verified.booster, nthread=threads())
+    return verified.contract, scorer, golden.check(verified.contract, scorer)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import xgboost
+from mlserver.model import MLModel
 from mlserver.server import MLServer
 from mlserver.settings import ModelSettings, Settings
 from mlserver.version import __version__ as mlserver_version
@@ -38,10 +39,15 @@ class Drain:
     grace_s: int = 10
 
 
-class LeadServer(MLServer):  # type: ignore[misc]
+class LeadServer(MLServer):
     """MLServer whose start, doors and end are ours; registry, data plane and runtime are its own."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, lifecycle: Lifecycle, *, drain: Drain | None = None) -> None:
+    _rest_server: RestEdge
+    _grpc_server: GrpcEdge
+
+    def __init__(
+        self, settings: Settings, listener: socket.socket, lifecycle: Lifecycle, *, drain: Drain | None = None
+    ) -> None:
         """Set up both servers on the running event loop.
 
         Args:
@@ -60,35 +66,46 @@ class LeadServer(MLServer):  # type: ignore[misc]
         """Load the model and answer until SIGTERM or SIGINT; returns when every request has its answer.
 
         Raises:
-            StackError: the gRPC port is taken.
+            StackError: the gRPC port is taken, or the REST server ended by itself.
             PackageError: the model's folder can't be trusted, or it scores differently.
             ContractError: its contract is malformed.
         """
         began = time.monotonic()
+        host, port = self._settings.host, self._settings.grpc_port
         try:
-            grpc_port = self._grpc_server.listen()
+            port = self._grpc_server.listen()
         except RuntimeError as error:
-            raise StackError(f"gRPC port {self._settings.grpc_port} on {self._settings.host} can't be used: is it taken?") from error
+            raise StackError(
+                f"gRPC port {port} on {host} can't be used: it is taken, or the host is not ours"
+            ) from error
         await self._grpc_server.start()
         rest = asyncio.create_task(self._rest_server.start())
         ending = asyncio.create_task(self._ending.wait())
         try:
-            _log("listening", http_port=self._listener.getsockname()[1], grpc_port=grpc_port, host=self._settings.host)
+            _log("listening", host=host, http_port=self._listener.getsockname()[1], grpc_port=port)
             loading = asyncio.create_task(self._model_registry.load(model))
             await asyncio.wait((loading, ending, rest), return_when=asyncio.FIRST_COMPLETED)
-            if loading.done():
-                runtime = loading.result()
-                if not ending.done():
-                    self._lifecycle.state = State.READY
-                    _log(
-                        "ready", model=self._lifecycle.name, version=self._lifecycle.version, golden_leads=runtime.golden_leads,
-                        threads=threads(), mlserver=mlserver_version, xgboost=xgboost.__version__,
-                        seconds=round(time.monotonic() - began, 3),
-                    )  # fmt: skip
-            await asyncio.wait((ending, rest), return_when=asyncio.FIRST_COMPLETED)
+            if loading.done() and not ending.done():
+                self._now_ready(loading.result(), time.monotonic() - began)
+                await asyncio.wait((ending, rest), return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                raise StackError("the REST server ended by itself")
         finally:
             ending.cancel()
             await self._end(rest)
+
+    def _now_ready(self, model: MLModel, seconds: float) -> None:
+        self._lifecycle.state = State.READY
+        _log(
+            "ready",
+            model=model.name,
+            version=model.version,
+            golden_leads=getattr(model, "golden_leads", 0),
+            threads=threads(),
+            mlserver=mlserver_version,
+            xgboost=xgboost.__version__,
+            seconds=round(seconds, 3),
+        )
 
     async def _end(self, rest: asyncio.Task[None]) -> None:
         """Stop in the order in which nothing is cut off: not ready, doors closed, requests answered, model unloaded."""
@@ -116,9 +133,8 @@ class LeadServer(MLServer):  # type: ignore[misc]
         parts = (self._settings, self._data_plane, self._model_repository_handlers)
         self._rest_server, self._grpc_server, self._kafka_server = RestEdge(*parts), GrpcEdge(*parts), None
         self._rest_server.listener = self._listener
-        for edge in (self._rest_server, self._grpc_server):
-            edge.lifecycle = self._lifecycle
-            edge.drain_s = self._drain.grace_s
+        self._rest_server.lifecycle = self._grpc_server.lifecycle = self._lifecycle
+        self._rest_server.drain_s = self._grpc_server.drain_s = self._drain.grace_s
 
 
 def _log(event: str, **fields: object) -> None:

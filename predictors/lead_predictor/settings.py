@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from mlserver.errors import ModelNotFound
 from mlserver.repository import ModelRepository
 from mlserver.settings import ModelParameters, ModelSettings, Settings
+from pydantic_settings import BaseSettings
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from lead_scoring.contract.types import Contract
 from lead_scoring.packaging import folder
@@ -21,28 +22,35 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _Found = list[ModelSettings]
 
 
-class _Sealed:
+class _Sealed(BaseSettings):
     """Settings that come from the arguments alone."""
 
     @classmethod
-    def settings_customise_sources(cls, _settings: Any, init_settings: Any, **_others: Any) -> tuple[Any, ...]:
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the names are given
+        init_settings: Source,
+        env_settings: Source,  # noqa: ARG003
+        dotenv_settings: Source,  # noqa: ARG003
+        file_secret_settings: Source,  # noqa: ARG003
+    ) -> tuple[Source, ...]:
         """Leave out the environment, `.env` files and secrets."""
         return (init_settings,)
 
 
-class _Settings(_Sealed, Settings):  # type: ignore[misc]
+class _Settings(_Sealed, Settings):
     pass
 
 
-class _ModelSettings(_Sealed, ModelSettings):  # type: ignore[misc]
+class _ModelSettings(_Sealed, ModelSettings):
     pass
 
 
-class _ModelParameters(_Sealed, ModelParameters):  # type: ignore[misc]
+class _ModelParameters(_Sealed, ModelParameters):
     pass
 
 
-class NoRepository(ModelRepository):  # type: ignore[misc]
+class NoRepository(ModelRepository):
     """A repository in which nothing is ever found: the one model is handed over, never discovered."""
 
     def __init__(self, root: str) -> None:
@@ -83,7 +91,7 @@ def server_settings(*, host: str, http_port: int, grpc_port: int) -> Settings:
 
 
 def model_settings(contract: Contract, path: Path) -> ModelSettings:
-    """Return what MLServer is told about the model in the folder `path`: what `model-settings.json` says, without reading it."""
+    """Return what MLServer is told about the model in the folder `path`: what `model-settings.json` must say."""
     told = folder.model_settings(contract)
     told["parameters"] = _ModelParameters(uri=str(path.absolute() / folder.MODEL), version=contract.model.version)
     return _ModelSettings(**told)

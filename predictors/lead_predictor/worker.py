@@ -23,7 +23,7 @@ class Busy(MLServerError):
 
 
 class Worker:
-    """A single thread: XGBoost lets go of the interpreter's lock while it computes, so one is enough to keep the loop free."""
+    """A single thread: XGBoost lets go of the interpreter's lock while it computes, so one keeps the loop free."""
 
     def __init__(self, *, max_requests: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="xgboost")
