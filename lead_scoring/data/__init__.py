@@ -1,0 +1,1 @@
+"""The built-in problem: its features and a generator of made-up leads."""

@@ -1,0 +1,42 @@
+"""Where one score ends and the next begins, by a stated policy."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lead_scoring.contract.types import Buckets
+from lead_scoring.errors import TrainingError
+from lead_scoring.training.draft import Capacity, Policy, Probabilities
+
+__all__ = ["cut"]
+
+
+def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buckets:
+    """Return the edges for calibrated probabilities `(n,)` of leads that arrived in `days` days; scores are closed on the left.
+
+    Raises:
+        TrainingError: the policy can't be kept: too few different probabilities, or more capacity than leads.
+    """
+    stated = msgspec.to_builtins(policy)
+    if isinstance(policy, Probabilities):
+        return Buckets(edges=list(policy.edges), policy=stated)
+    if isinstance(policy, Capacity):
+        arrivals = policy.arrivals_per_day or len(probability) / max(days, 1.0)
+        top = policy.leads_per_day / arrivals
+        if top >= 1:
+            raise TrainingError(
+                f"sales can work {policy.leads_per_day:g} leads a day but only {arrivals:.1f} arrive: no lead needs to wait,"
+                " choose another policy"
+            )
+        shares = [share * (1 - top) for share in policy.rest] + [top]
+        stated = {**stated, "arrivals_per_day": round(arrivals, 3)}
+    else:
+        shares = policy.shares
+    edges = np.quantile(probability, np.cumsum(shares)[:-1]).round(6).tolist()
+    if not all(low < high for low, high in pairwise([0.0, *edges, 1.0])):
+        raise TrainingError("the model gives too few different probabilities to cut the leads into these shares")
+    return Buckets(edges=edges, policy=stated)
