@@ -70,8 +70,8 @@ def _refuse_duplicates(body: bytes, document: dict[str, Any]) -> None:
     """Refuse a key that appears twice, which parsers resolve differently, at next to no cost for a sound body.
 
     Every key is followed by a colon, and every other colon stands in a text. So a body with as many colons as the
-    document has keys, or keys and colons in its values (escapes apart), has no key twice. Where that doesn't add up, all
-    keys are compared.
+    document has keys, or keys and colons in its values (escapes apart), has no key twice. Where that doesn't add up,
+    all keys are compared.
     """
     keys, colons = _keys(document), body.count(b":")
     if colons == keys or (b"\\" not in body and colons == keys + _colons(document)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -93,9 +92,9 @@ def _count(value: Any) -> int:
 
 def _moment(value: Any) -> float | None:
     if type(value) is str and len(value) <= _MAX_TIME_CHARACTERS:
-        return seconds(value)
+        value = seconds(value)
     if type(value) not in (int, float):
         raise TypeError
-    if not (_EARLIEST_S <= value <= _LATEST_S) or math.isnan(value):
+    if not _EARLIEST_S <= value <= _LATEST_S:
         raise ValueError
     return float(value)
