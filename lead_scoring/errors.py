@@ -16,6 +16,8 @@ Tree::
         └── PredictorFailed   the model server is away or answers nonsense  (503 / UNAVAILABLE)
 """
 
+# ruff: noqa: N818 -- the names say what happened; "Error" at the end of each would say nothing more
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -72,7 +74,8 @@ class StackError(LeadScoringError):
 class Problem:
     """One thing that is wrong with a request, said so that its author can mend it.
 
-    Text that the client sent never appears in any field (it may be personal); numbers do, unless the feature is personal.
+    Text that the client sent never appears in any field (it may be personal); numbers do, unless the feature is
+    personal.
     """
 
     path: str
@@ -133,7 +136,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class NotReady(ServiceError):
-    """This process does not serve yet, or no more."""
+    """The process does not serve yet, or no more."""
 
     status = 503
 

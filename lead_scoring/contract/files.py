@@ -12,7 +12,7 @@ from lead_scoring.contract.rules import violations
 from lead_scoring.contract.types import Contract, Feature
 from lead_scoring.errors import ContractError
 
-__all__ = ["decode", "encode", "feature_set_sha256", "json_schema", "read"]
+__all__ = ["MAX_BYTES", "decode", "encode", "feature_set_sha256", "json_schema", "read"]
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -25,7 +25,7 @@ def decode(data: bytes) -> Contract:
     """
     try:
         contract = msgspec.json.decode(data, type=Contract)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"contract.json: {error}") from error
     if broken := violations(contract):
         raise ContractError("contract.json: " + "; ".join(broken))
@@ -51,22 +51,30 @@ def encode(contract: Contract) -> bytes:
     """Return the canonical bytes: fields in the order of the types, two spaces, a final newline.
 
     Raises:
-        ContractError: the contract breaks its own rules.
+        ContractError: the contract would not be read back as it is (wrong types, NaN), breaks its own rules, names
+        another
+            feature set than its own, or is too large.
     """
-    if broken := violations(contract):
-        raise ContractError("; ".join(broken))
-    return msgspec.json.format(msgspec.json.encode(contract), indent=2) + b"\n"
+    try:
+        data = msgspec.json.format(msgspec.json.encode(contract), indent=2) + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ContractError(f"the contract can't be written as JSON: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise ContractError(f"the contract is larger than {MAX_BYTES} bytes")
+    if decode(data) != contract:
+        raise ContractError("the contract would not be read back as it is: it holds NaN or a type that JSON has not")
+    if contract.training.feature_set_sha256 != feature_set_sha256(contract.features):
+        raise ContractError("$.training.feature_set_sha256: is not that of the features")
+    return data
 
 
 def feature_set_sha256(features: list[Feature]) -> str:
     """Hash what the features mean (not how they were distributed): equal hashes read the same leads the same way."""
-    meaning = [
-        msgspec.structs.replace(feature, reference=None, description="") for feature in features
-    ]
+    meaning = [msgspec.structs.replace(feature, reference=None, description="") for feature in features]
     return hashlib.sha256(msgspec.json.encode(meaning, order="deterministic")).hexdigest()
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `contract.json`."""
+    """Return the JSON Schema (draft 2020-12) of `contract.json`; only `decode` checks the rules between fields."""
     schema = msgspec.json.schema(Contract)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Lead-scoring model contract", **schema}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,6 @@ __all__ = ["scores"]
 
 def scores(buckets: Buckets, probability: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return the score of each probability, 1 the lowest; an exact edge belongs where `buckets.closed` says."""
-    side: str = "right" if buckets.closed == "left" else "left"
-    edges = np.asarray(buckets.edges, dtype=np.float64)
-    return (1 + np.searchsorted(edges, probability, side=side)).astype(np.int32)  # type: ignore[call-overload]
+    side: Literal["left", "right"] = "right" if buckets.closed == "left" else "left"
+    below = np.searchsorted(np.asarray(buckets.edges, dtype=np.float64), probability, side=side)
+    return (below + 1).astype(np.int32)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from lead_scoring.contract.types import Feature
 from lead_scoring.errors import InvalidLeads, Problem
 
-__all__ = ["MAX_PROBLEMS", "Finding", "Layout", "Report", "describe"]
+__all__ = ["MAX_ID_BYTES", "MAX_PROBLEMS", "MAX_TEXT_BYTES", "Finding", "Layout", "Report", "describe"]
 
 MAX_PROBLEMS = 100
 """How many problems one answer lists; all of them are counted."""
+MAX_TEXT_BYTES = 1024
+MAX_ID_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,10 @@ class Report:
         for row, column, reason, got in entries[: limit - len(listed)]:
             path = layout.path(row, column)
             if column < 0:
-                expected, remedy = "a non-empty UTF-8 text of at most 256 bytes", f"send a {self.id_field} for each lead"
+                expected, remedy = (
+                    f"a non-empty UTF-8 text of at most {MAX_ID_BYTES} bytes",
+                    f"send a {self.id_field} for each lead",
+                )
             else:
                 expected, remedy = describe(self.features[column]), _remedy(reason, self.features[column])
             listed.append(Problem(path, reason, expected, got, remedy))
@@ -120,11 +125,11 @@ def describe(feature: Feature) -> str:
 def _range(feature: Feature, unit: str) -> str:
     low, high = feature.minimum, feature.maximum
     if low is not None and high is not None:
-        return f" in [{low:g}, {high:g}]{unit}"
+        return f" in [{low:.15g}, {high:.15g}]{unit}"
     if low is not None:
-        return f" of at least {low:g}{unit}"
+        return f" of at least {low:.15g}{unit}"
     if high is not None:
-        return f" of at most {high:g}{unit}"
+        return f" of at most {high:.15g}{unit}"
     return ""
 
 
@@ -138,5 +143,7 @@ def _remedy(reason: str, feature: Feature) -> str:
     if reason == "not_finite":
         return "send a finite number" + (", or null where it is not known" if feature.nullable else "")
     if reason == "too_long":
-        return "shorten it to at most 1024 bytes"
+        return f"shorten it to at most {MAX_TEXT_BYTES} bytes"
+    if reason == "not_utf8":
+        return "send text as UTF-8"
     return "send the expected type" + (", or null where it is not known" if feature.nullable else "")

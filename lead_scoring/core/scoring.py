@@ -23,7 +23,7 @@ class Scores:
 
 
 def interpret(contract: Contract, margin: NDArray[np.float32]) -> Scores:
-    """Calibrate margins `(n,)`, bucket the probabilities and say how sure the bucket is; row by row, whatever the batch."""
+    """Calibrate margins `(n,)`, bucket the probabilities, say how sure the bucket is; each row whatever the batch."""
     log_odds = calibration.log_odds(contract.calibration, margin)
     probability = calibration.probability(log_odds)
     score = buckets.scores(contract.buckets, probability)

@@ -25,7 +25,7 @@ SMALLEST = 50
 LARGEST = 400
 """As many as fit one request, with room to spare."""
 CLEARANCE = 10.0
-"""Golden leads keep this many tolerances away from every edge: nearer, another CPU's last bit could turn a right score wrong."""
+"""Golden leads keep this many tolerances away from every edge: nearer, another CPU's last bit could move a score."""
 
 _PER_SIDE = 3
 _PER_BUCKET = 5
@@ -49,9 +49,10 @@ def choose(
 ) -> GoldenSet:
     """Choose at least 50 leads with their right answers; the same set for the same arguments.
 
-    From the pool: the nearest leads on both sides of every edge and leads spread over every bucket. Made from those: each nullable
-    feature missing, each tolerated unknown category, each clipped or dropped value, and everything optional missing at once; of
-    several possible leads the one whose probability moves the most. Lead ids are replaced, and optional personal features are
+    From the pool: the nearest leads on both sides of every edge and leads spread over every bucket. Made from those:
+    each nullable feature missing, each tolerated unknown category, each clipped or dropped value, and everything
+    optional missing at once; of several possible leads the one whose probability moves the most. Lead ids are replaced,
+    and optional personal features are
     emptied: a contract is read by more people than the leads are.
 
     Args:

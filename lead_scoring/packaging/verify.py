@@ -111,7 +111,7 @@ def _answer(score: int, probability: float, confidence: float, used: int) -> str
 
 
 def _uncovered(contract: Contract, found: Scored) -> list[str]:
-    """Name what the contract can do and no golden lead does, going by what happened rather than by labels (edges aside)."""
+    """Name what the contract can do and no golden lead does, going by what happened and not by labels (edges aside)."""
     leads, features = contract.golden.leads, contract.features
     present = set(found.scores.score.tolist())
     missing = [f"score {bucket}" for bucket in range(1, len(contract.buckets.edges) + 2) if bucket not in present]
