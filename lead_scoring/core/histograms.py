@@ -18,8 +18,8 @@ MOST_BINS = 20
 def reference(features: Sequence[Feature], encoded: Encoded) -> list[Histogram]:
     """Return a histogram for each feature, with edges of its own.
 
-    Numbers, integers and timestamps get up to 20 bins of about equally many rows, or one for each value where there are no more
-    than that; booleans get two; categories one each.
+    Numbers, integers and timestamps get up to 20 bins of about equally many rows, or one for each value where there are
+    no more than that; booleans get two; categories one each.
 
     Args:
         features: in the order of the columns.

@@ -1,4 +1,4 @@
-"""How good scores are, as numbers. Every measure takes weights, many sets of them at once, so that it can be bootstrapped."""
+"""How good scores are, as numbers. Each measure takes many sets of weights at once, so that it can be bootstrapped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _Z95 = 1.959963984540054
 
 
 def roc_auc(target: NDArray[np.bool_], score: Floats, weights: Weights = None) -> Floats:
-    """Return the chance that a conversion outscores a non-conversion, ties counting half: `()`, or `(b,)` for `(b, n)` weights.
+    """Return the chance that a conversion outscores a non-conversion, ties counting half.
 
-    NaN where either outcome has no weight. Source: Mann and Whitney (1947).
+    Shape `()`, or `(b,)` for `(b, n)` weights; NaN where either outcome has no weight. Source: Mann and Whitney (1947).
     """
     won, lost = _by_score(target, score, weights, descending=False)
     below = np.cumsum(lost, axis=-1) - lost / 2
@@ -48,7 +48,7 @@ def brier(target: NDArray[np.bool_], probability: Floats, weights: Weights = Non
 def calibration_error(
     target: NDArray[np.bool_], probability: Floats, weights: Weights = None, *, bins: int = 10
 ) -> Floats:
-    """Return the expected calibration error over bins of equally many leads, by rising probability. Shapes as `roc_auc`.
+    """Return the expected calibration error over bins of equally many leads, by probability. Shapes as `roc_auc`.
 
     It is never 0 on real data: chance alone leaves about ``sqrt(bins · p (1 - p) / n)``. Source: Naeini et al. (2015).
     """
@@ -91,4 +91,5 @@ def _mean(values: Floats, weights: Weights) -> Floats:
 def _divide(a: Floats, b: Floats) -> Floats:
     """Return ``a / b``, NaN where b is 0."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    return np.divide(a, b, out=np.full(np.broadcast_shapes(a.shape, b.shape), np.nan), where=b > 0)
+    found: Floats = np.divide(a, b, out=np.full(np.broadcast_shapes(a.shape, b.shape), np.nan), where=b > 0)
+    return found

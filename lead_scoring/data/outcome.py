@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from lead_scoring.data.columns import Columns
 from lead_scoring.data.population import Drift, Population
-
-if TYPE_CHECKING:
-    from lead_scoring.data.leads import Columns
 
 __all__ = ["convert"]
 
@@ -78,8 +74,9 @@ def _interactions(c: Columns, concept: NDArray[np.float64]) -> NDArray[np.float6
     effect += trial * (0.5 + 0.45 * (seats - 1.5))
     active = np.log1p(c.seen("pages_viewed")) > np.log(12)
     effect += 0.6 * active * (c.value["custom_feature_1"] > 0.6)
-    software_abroad = (c.value["industry"] <= 1) & (c.value["geography"] >= 10)
-    return effect - 0.7 * software_abroad + 0.5 * ((c.value["industry"] == 2) & np.isin(c.value["geography"], (6, 9)))
+    effect -= 0.7 * ((c.value["industry"] <= 1) & (c.value["geography"] >= 10))
+    effect += 0.5 * ((c.value["industry"] == 2) & np.isin(c.value["geography"], (6, 9)))
+    return effect
 
 
 def _at(effects: tuple[float, ...], c: Columns, name: str) -> NDArray[np.float64]:

@@ -24,9 +24,9 @@ class Drift:
     """How the world changes while leads come in.
 
     Attributes:
-        covariate: strength in [0, 1] of a change in *who* comes: smaller firms, other industries and regions, more sessions.
-        concept: strength in [0, 1] of a change in *what converts*: clicks lose their meaning, seniority gains.
-        since: when it begins, as a share of the period in [0, 1); it takes a tenth of the period to develop.
+        covariate: strength in [0, 1] of a change in *who* comes: smaller firms, other industries and regions, more
+        sessions. concept: strength in [0, 1] of a change in *what converts*: clicks lose their meaning, seniority
+        gains. since: when it begins, as a share of the period in [0, 1); it takes a tenth of the period to develop.
     """
 
     covariate: float = 0.0

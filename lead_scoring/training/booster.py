@@ -52,7 +52,7 @@ def fit_booster(
     *,
     seed: int,
 ) -> xgb.Booster:
-    """Grow trees on encoded rows `(n, f)` until the log loss of the stopping rows no longer falls; keep the best number.
+    """Grow trees on encoded rows `(n, f)` until the log loss of the stopping rows stops falling; keep the best number.
 
     Raises:
         TrainingError: both sets need both outcomes.

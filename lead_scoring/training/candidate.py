@@ -14,12 +14,27 @@ from lead_scoring.contract import files
 from lead_scoring.contract.types import Contract
 from lead_scoring.errors import TrainingError
 
-__all__ = ["Candidate"]
+__all__ = ["CARD", "Candidate", "prepare"]
 
 MODEL = "model.ubj"
 CONTRACT = "contract.json"
 CARD = "model-card.html"
 POOL = "holdout-leads.json"
+
+
+def prepare(folder: Path) -> None:
+    """Make a folder for a candidate, with those above it.
+
+    Raises:
+        TrainingError: it holds something already, or can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise TrainingError(f"{folder}: {error.strerror or error}") from error
+    if occupied:
+        raise TrainingError(f"{folder}: is not empty; choose another folder or remove it")
 
 
 @dataclass(frozen=True)
@@ -44,10 +59,8 @@ class Candidate:
         Raises:
             TrainingError: the folder holds something already, or can't be written.
         """
+        prepare(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise TrainingError(f"{folder}: is not empty; choose another folder or remove it")
             (folder / MODEL).write_bytes(self.model)
             (folder / CONTRACT).write_bytes(files.encode(self.contract))
             (folder / CARD).write_bytes(self.card)

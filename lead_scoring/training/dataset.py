@@ -67,8 +67,8 @@ def load(path: Path, draft: ContractDraft, features: Sequence[Feature]) -> Datas
         features: the draft's features in outline, in order.
 
     Raises:
-        TrainingError: the file can't be read, a column is absent or of the wrong kind, an id, time or outcome is missing, or
-            serving would refuse more than 2 % of the rows.
+        TrainingError: the file can't be read, a column is absent or of the wrong kind, an id, time or outcome is
+            missing, or serving would refuse more than 2 % of the rows.
     """
     table, sha256 = read_table(path, features)
     for name in (draft.id_field, draft.time_field, draft.target_field):
@@ -172,7 +172,8 @@ def _target(column: pa.ChunkedArray, name: str) -> NDArray[np.bool_]:
     values = column.cast(pa.float64(), safe=False).to_numpy()
     if not np.isin(values, (0.0, 1.0)).all():
         raise TrainingError(f"{name}: an outcome is neither true nor false (1 nor 0)")
-    return values > 0
+    found: NDArray[np.bool_] = values > 0
+    return found
 
 
 def _acceptable(

@@ -16,7 +16,7 @@ __all__ = ["cut"]
 
 
 def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buckets:
-    """Return the edges for calibrated probabilities `(n,)` of leads that arrived in `days` days; scores are closed on the left.
+    """Return the edges for calibrated probabilities `(n,)` of leads that came in `days` days; closed on the left.
 
     Raises:
         TrainingError: the policy can't be kept: too few different probabilities, or more capacity than leads.
@@ -29,8 +29,8 @@ def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buc
         top = policy.leads_per_day / arrivals
         if top >= 1:
             raise TrainingError(
-                f"sales can work {policy.leads_per_day:g} leads a day but only {arrivals:.1f} arrive: no lead needs to wait,"
-                " choose another policy"
+                f"sales can work {policy.leads_per_day:g} leads a day but only {arrivals:.1f} arrive: no lead needs to "
+                "wait, choose another policy"
             )
         shares = [share * (1 - top) for share in policy.rest] + [top]
         stated = {**stated, "arrivals_per_day": round(arrivals, 3)}

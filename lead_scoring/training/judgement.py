@@ -59,7 +59,7 @@ def compare(holdout: Holdout, probability: Floats, baseline: Floats) -> dict[str
 
 
 def by_bucket(holdout: Holdout, probability: Floats, score: NDArray[np.int32], buckets: int) -> list[dict[str, Any]]:
-    """Return for each score from 1: leads, conversions, conversion rate (Wilson interval) and lift over all (bootstrap)."""
+    """Return for each score from 1: leads, conversions, their rate (Wilson interval) and lift over all (bootstrap)."""
     target = holdout.target
 
     def lift(bucket: int) -> Callable[[Floats | None], Floats]:
@@ -98,8 +98,9 @@ def intervals(
 ) -> dict[str, Interval]:
     """Return each statistic with its 95 % interval from a bootstrap of leads (not rows: a lead's rows go together).
 
-    Each statistic takes weights `(b, n)` and returns `(b,)`, or None for the plain value. Intervals are the percentiles, moved by the
-    bootstrap's bias: resampled calibration errors, say, are all too large. The same seed gives the same interval.
+    Each statistic takes weights `(b, n)` and returns `(b,)`, or None for the plain value. Intervals are the
+    percentiles, moved by the bootstrap's bias: resampled calibration errors, say, are all too large. The same seed
+    gives the same interval.
     """
     rng = np.random.default_rng([holdout.seed, 95])
     _, group = np.unique(holdout.group, return_inverse=True)

@@ -52,8 +52,8 @@ class Parts:
 def divide(data: Dataset, split: Split) -> Parts:
     """Cut the rows by time into parts of about the given shares.
 
-    A lead belongs to the newest part that it appears in: its rows in older parts are dropped, so that the parts follow each other in
-    time, no lead is in two of them, and the test part looks as the stream of leads does.
+    A lead belongs to the newest part that it appears in: its rows in older parts are dropped, so that the parts follow
+    each other in time, no lead is in two of them, and the test part looks as the stream of leads does.
 
     Raises:
         TrainingError: a part has too few leads of either outcome.
@@ -69,8 +69,8 @@ def divide(data: Dataset, split: Split) -> Parts:
         conversions = int(data.target[rows].sum())
         if min(conversions, len(rows) - conversions) < FEWEST_OF_EACH:
             raise TrainingError(
-                f"the {name} part has {conversions} conversions in {len(rows)} rows; it needs at least {FEWEST_OF_EACH} of"
-                " either outcome: bring more leads or change the split"
+                f"the {name} part has {conversions} conversions in {len(rows)} rows; it needs at least "
+                f"{FEWEST_OF_EACH} of either outcome: bring more leads or change the split"
             )
     return Parts(train, stopping, calibration, test, int((~keep).sum()))
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from lead_scoring.contract.files import feature_set_sha256
+from lead_scoring.contract import files
 from lead_scoring.contract.types import (
     Confidence,
     Contract,
     Feature,
     GoldenSet,
-    Interval,
     ModelIdentity,
     Predictor,
     TensorSpec,
     Training,
 )
 from lead_scoring.core import histograms, scoring
+from lead_scoring.errors import TrainingError
 from lead_scoring.training import judgement
 from lead_scoring.training.baseline import Baseline
 from lead_scoring.training.booster import contributions, dump, settings
@@ -75,6 +74,7 @@ def train(
     Raises:
         TrainingError: no honest model can come of it; says why.
     """
+    identity = _identity(draft, origin)
     parts = divide(data, draft.training.split)
     progress(f"fitting on {len(parts.train)} of {len(data)} rows")
     fitted = fit(
@@ -89,23 +89,33 @@ def train(
     confidence = learn_confidence(fitted, refits, data, parts.calibration)
     progress(f"judging on the {len(parts.test)} newest rows")
     holdout = judgement.Holdout(data.group[parts.test], data.target[parts.test], origin.seed)
-    draft_contract = _contract(draft, data, parts, fitted, confidence, origin, metrics={}, by_bucket=[], compared=None)
-    answers = scoring.interpret(draft_contract, fitted.margins(data, parts.test))
-    compared = baseline.compare(data, parts.test, holdout, answers.probability) if baseline else None
-    contract = _contract(
-        draft, data, parts, fitted, confidence, origin,
-        metrics=judgement.judge(holdout, answers.probability),
-        by_bucket=judgement.by_bucket(holdout, answers.probability, answers.score, len(fitted.buckets.edges) + 1),
-        compared=compared,
-    )  # fmt: skip
+    contract = _contract(draft, data, parts, fitted, confidence, origin, identity)
+    answers = scoring.interpret(contract, fitted.margins(data, parts.test))
+    contract = msgspec.structs.replace(
+        contract,
+        training=msgspec.structs.replace(
+            contract.training,
+            metrics=judgement.judge(holdout, answers.probability),
+            by_bucket=judgement.by_bucket(holdout, answers.probability, answers.score, len(fitted.buckets.edges) + 1),
+            compared_with=baseline.compare(data, parts.test, holdout, answers.probability) if baseline else None,
+        ),
+    )
     evidence = Evidence(holdout.target, answers, _importance(fitted, data, parts.test))
     pool = parts.test[_evenly(np.argsort(answers.probability, kind="stable"), POOL_SIZE)]
     return Candidate(
-        contract=contract,
+        contract=files.decode(files.encode(contract)),  # what is written is what will be read
         model=dump(fitted.booster),
         card=render(contract, evidence),
         pool=to_records(fitted.features, draft.id_field, data, pool),
     )
+
+
+def _identity(draft: ContractDraft, origin: Origin) -> ModelIdentity:
+    named = {**msgspec.to_builtins(draft.model), "version": origin.version}
+    try:
+        return msgspec.convert(named, ModelIdentity)
+    except msgspec.ValidationError as error:
+        raise TrainingError(f"the model can't be called that: {error}") from error
 
 
 def _contract(
@@ -115,20 +125,13 @@ def _contract(
     fitted: Fitted,
     confidence: Confidence,
     origin: Origin,
-    *,
-    metrics: dict[str, Interval],
-    by_bucket: list[dict[str, Any]],
-    compared: dict[str, Any] | None,
+    identity: ModelIdentity,
 ) -> Contract:
+    """Return the contract, not judged yet and without golden leads."""
     features = _with_references(fitted, data, parts)
     width = len(features)
     return Contract(
-        model=ModelIdentity(
-            name=draft.model.name,
-            version=origin.version,
-            description=draft.model.description,
-            target=draft.model.target,
-        ),
+        model=identity,
         id_field=draft.id_field,
         features=features,
         predictor=Predictor(
@@ -145,7 +148,7 @@ def _contract(
         golden=GoldenSet(as_of=rfc3339(data.moment_s[parts.test[-1]]), leads=[]),
         training=Training(
             data_sha256=data.sha256,
-            feature_set_sha256=feature_set_sha256(features),
+            feature_set_sha256=files.feature_set_sha256(features),
             rows=len(data),
             base_rate=float(data.target.mean()),
             period=[rfc3339(data.moment_s[0]), rfc3339(data.moment_s[-1])],
@@ -159,9 +162,8 @@ def _contract(
             xgboost_version=xgb.__version__,
             git_commit=origin.git_commit,
             author=origin.author,
-            metrics=metrics,
-            by_bucket=by_bucket,
-            compared_with=compared,
+            metrics={},
+            by_bucket=[],
         ),
     )
 

@@ -19,7 +19,7 @@ __all__ = ["calibration", "conversion", "distribution", "importance", "precision
 
 Floats = NDArray[np.float64]
 _INK, _ACCENT, _SOFT, _WARM = "#334155", "#0f766e", "#94a3b8", "#c2410c"
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.hashsalt": "lead-scoring",
     "svg.fonttype": "none",  # text stays text: smaller, selectable, and the same on machines with other fonts
     "font.family": "sans-serif",
@@ -135,11 +135,15 @@ def distribution(target: NDArray[np.bool_], probability: Floats, edges: Sequence
 
 
 def _svg(draw: Callable[[Axes], None], *, width: float = 4.2, height: float = 3.2) -> str:
-    with mpl.rc_context({**mpl.rcParamsDefault, **_SETTINGS}):  # type: ignore[arg-type]
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever this machine's matplotlibrc says
+        mpl.rcParams.update(_SETTINGS)
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
         target = BytesIO()
-        FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+            target, metadata={"Date": None, "Creator": None}
+        )
     text = target.getvalue().decode()
     return text[text.index("<svg") :]
 

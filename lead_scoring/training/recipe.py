@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xgboost as xgb
-from dataclasses import dataclass
 from numpy.typing import NDArray
 
 from lead_scoring.contract.types import Buckets, Calibration, Feature

@@ -34,11 +34,12 @@ def refit(
     *,
     seed: int,
     workers: int = 1,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Fitted]:
-    """Run the recipe `count` times, each time on as many leads, drawn again with replacement from all parts but the test part.
+    """Run the recipe `count` times, each time on leads drawn again, with replacement, from all parts but the test part.
 
-    A lead is drawn with all its rows, and they stay in the part they were in. The number of workers changes nothing but the time.
+    A lead is drawn with all its rows, and they stay in the part they were in. The number of workers changes nothing but
+    the time.
     """
     first, last = parts.train, parts.calibration
     groups = np.unique(data.group[np.concatenate([first, parts.stopping, last])])
@@ -77,9 +78,10 @@ def agreement(model: Fitted, refits: Sequence[Fitted], data: Dataset, rows: Rows
 def learn_confidence(model: Fitted, refits: Sequence[Fitted], data: Dataset, rows: Rows) -> Confidence:
     """Learn how surely a lead belongs in its bucket, on rows that no booster has learnt from.
 
-    The spread at each log-odds is that of the refits around the model, measured where their edges are made to coincide. What
-    a logistic distribution of that spread leaves within the bucket is then mapped to the agreement that was seen, without
-    falling (isotonic regression), less one standard error over refits: confidence should rather be too low than too high.
+    The spread at each log-odds is that of the refits around the model, measured where their edges are made to coincide.
+    What a logistic distribution of that spread leaves within the bucket is then mapped to the agreement that was seen,
+    without falling (isotonic regression), less one standard error over refits: confidence should rather be too low than
+    too high.
     """
     log_odds = model.log_odds(data, rows)
     edges = logit(np.asarray(model.buckets.edges))
@@ -105,7 +107,7 @@ def _aligned(log_odds: Floats, buckets: Buckets, edges: Floats) -> Floats:
 
 
 def _spread(log_odds: Floats, distance: Floats) -> tuple[Floats, Floats]:
-    """Return knots of log-odds and, at each, the scale of a logistic distribution with the root mean square seen around it."""
+    """Return knots of log-odds and, at each, the scale of a logistic distribution as wide as what was seen."""
     order = np.argsort(log_odds, kind="stable")
     chunks = np.array_split(order, _SPREAD_KNOTS)
     knots = np.array([log_odds[chunk].mean() for chunk in chunks])
@@ -117,7 +119,7 @@ def _spread(log_odds: Floats, distance: Floats) -> tuple[Floats, Floats]:
 
 
 def _agreed(raw: Floats, agreed: Floats) -> tuple[Floats, Floats]:
-    """Return knots of raw mass from 0 to 1 and the agreement `(b, n)` to be expected at each, less one standard error."""
+    """Return knots of raw mass from 0 to 1 and the agreement to be expected at each, less one standard error."""
     order = np.argsort(raw, kind="stable")
     chunks = np.array_split(order, _AGREEMENT_KNOTS)
     means = np.stack([agreed[:, chunk].mean(axis=1) for chunk in chunks])  # (knots, b)
