@@ -36,7 +36,7 @@ class Columns:
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
             self._arrays.append((column, values))
             return
-        listed = list(values)
+        listed = values if type(values) is list else list(values)
         if self._plan.features[column].type == "category":
             self._clean[column] = self._positions(column, listed)
         elif datatype == "BYTES":
@@ -135,10 +135,12 @@ class Columns:
 
 def lead_ids(values: Iterable[Any], report: Report, *, skip: frozenset[int] = frozenset()) -> list[str]:
     """Return the ids as texts, empty where one can't be used: those are reported, except for rows to `skip`."""
+    listed = list(values)
+    if _are_plain(listed):
+        return listed
     found: list[str] = []
     wrong: dict[str, list[int]] = {}
-    kinds: dict[str, list[str]] = {}
-    for row, value in enumerate(values):
+    for row, value in enumerate(listed):
         reason = "missing" if value is None or value in _EMPTY else _text_fault(value, MAX_ID_BYTES)
         if reason is None:
             found.append(value.decode() if isinstance(value, bytes) else value)
@@ -146,9 +148,18 @@ def lead_ids(values: Iterable[Any], report: Report, *, skip: frozenset[int] = fr
         found.append("")
         if row not in skip:
             wrong.setdefault(reason, []).append(row)
-            kinds.setdefault(reason, []).append(kind_of(value))
-    report.extend(Finding(reason, ID, np.array(rows, dtype=np.intp), kinds[reason]) for reason, rows in wrong.items())
+    for reason, rows in wrong.items():
+        got = [kind_of(listed[row]) for row in rows]
+        report.extend([Finding(reason, ID, np.array(rows, dtype=np.intp), got)])
     return found
+
+
+def _are_plain(values: list[Any]) -> bool:
+    """Return whether all values are ids of ASCII letters in a str: nearly always, and quickly seen."""
+    if set(map(type, values)) != {str}:
+        return False
+    lengths = set(map(len, values))
+    return min(lengths) > 0 and max(lengths) <= MAX_ID_BYTES and "".join(values).isascii()
 
 
 def kind_of(value: Any) -> str:

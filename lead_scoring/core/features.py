@@ -84,8 +84,8 @@ def _encode(
         known_bad = refused if known_bad is None else known_bad | refused
 
     absent = np.isnan(values)
-    missing = absent.sum(axis=0)
-    used = (len(plan.features) - absent.sum(axis=1)).astype(np.int32)
+    missing = _count(absent, axis=0)
+    used = (len(plan.features) - _count(absent, axis=1)).astype(np.int32)
     plain = values
     if missing.any():
         forbidden = absent & plan.required
@@ -93,7 +93,7 @@ def _encode(
             findings += _report(plan, forbidden if known_bad is None else forbidden & ~known_bad, "missing", values)
         fill = absent & plan.fills
         if fill.any():
-            imputed = fill.sum(axis=0)
+            imputed = _count(fill, axis=0)
             values = np.where(fill, plan.imputed, values)
     matrix = values.astype(np.float32)
     if plan.rated.size:
@@ -115,28 +115,44 @@ def _settle(
     Returns:
         The mask of refused values, which become NaN; how many were clipped and how many were unknown, by feature.
     """
-    infinite = np.isinf(raw)
-    findings += _report(plan, infinite, "not_finite", raw)
-    broken = np.zeros(values.shape, dtype=bool)
-    broken[:, plan.whole] = fractional
-    findings += _report(plan, broken, "wrong_type", values)
-    outside &= ~(infinite | broken)
+    refused = np.isinf(raw)
+    if refused.any():
+        findings += _report(plan, refused, "not_finite", raw)
+        outside &= ~refused
+    if fractional.any():
+        broken = np.zeros(values.shape, dtype=bool)
+        broken[:, plan.whole] = fractional
+        broken &= ~refused
+        findings += _report(plan, broken, "wrong_type", values)
+        refused |= broken
+        outside &= ~broken
 
     unknown = outside & plan.categories
-    findings += _report(plan, unknown & plan.strict, "unknown_category", values)
-    replaced = unknown & ~plan.strict
-    np.copyto(values, plan.unknown_to, where=replaced)
+    if unknown.any():
+        strictly = unknown & plan.strict
+        findings += _report(plan, strictly, "unknown_category", values)
+        refused |= strictly
+        np.copyto(values, plan.unknown_to, where=unknown & ~plan.strict)
+        outside &= ~unknown
 
-    beyond = outside & ~plan.categories
-    clipped = beyond & plan.clipped
-    np.clip(values, plan.minimum, plan.maximum, out=values, where=clipped)
-    refused = beyond & ~plan.clipped & ~plan.dropped
-    findings += _report(plan, refused, "out_of_range", values)
-    values[beyond & plan.dropped] = np.nan
+    clipped = outside & plan.clipped
+    if clipped.any():
+        np.clip(values, plan.minimum, plan.maximum, out=values, where=clipped)
+    dropped = outside & plan.dropped
+    if dropped.any():
+        values[dropped] = np.nan
+    beyond = outside & plan.guarded
+    if beyond.any():
+        findings += _report(plan, beyond, "out_of_range", values)
+        refused |= beyond
+    if refused.any():
+        values[refused] = np.nan
+    return refused, _count(clipped, axis=0), _count(unknown, axis=0)
 
-    refused |= infinite | broken | (unknown & plan.strict)
-    values[refused] = np.nan
-    return refused, clipped.sum(axis=0), unknown.sum(axis=0)
+
+def _count(mask: NDArray[np.bool_], *, axis: int) -> NDArray[np.int64]:
+    """Count the true ones; twice as fast as `sum`, and exact below 2^32 of them."""
+    return np.add.reduce(mask.view(np.uint8), axis=axis, dtype=np.uint32).astype(np.int64)
 
 
 def _report(plan: FeaturePlan, mask: NDArray[np.bool_], reason: str, values: NDArray[np.float64]) -> list[Finding]:

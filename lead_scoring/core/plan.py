@@ -119,6 +119,11 @@ class FeaturePlan:
         return np.array([feature.out_of_range == "missing" and feature.type != "category" for feature in self.features])
 
     @cached_property
+    def guarded(self) -> NDArray[np.bool_]:
+        """Mask of features whose values out of range are refused."""
+        return ~(self.clipped | self.dropped | self.categories)
+
+    @cached_property
     def imputed(self) -> NDArray[np.float64]:
         """Raw value that stands in for a missing one; NaN where the model gets the gap itself."""
         values = [feature.imputation.value for feature in self.features]

@@ -30,6 +30,8 @@ CLEARANCE = 10.0
 _PER_SIDE = 3
 _PER_BUCKET = 5
 _BASES = 12
+_STEP = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, spread evenly however many there are."""
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -51,9 +53,8 @@ def choose(
 
     From the pool: the nearest leads on both sides of every edge and leads spread over every bucket. Made from those:
     each nullable feature missing, each tolerated unknown category, each clipped or dropped value, and everything
-    optional missing at once; of several possible leads the one whose probability moves the most. Lead ids are replaced,
-    and optional personal features are
-    emptied: a contract is read by more people than the leads are.
+    optional missing at once; of several possible leads the one whose probability moves the most. Lead ids and personal
+    values are replaced by made-up ones: a contract is read by more people than the leads are.
 
     Args:
         contract: with any golden set.
@@ -67,7 +68,7 @@ def choose(
     """
     plan = FeaturePlan.of(contract)
     ask = _Oracle(contract, plan, predict, seconds(as_of), CLEARANCE * tolerance)
-    answered = ask([_anonymous(plan, record) for record in pool])
+    answered = ask([_anonymous(plan, record, place, seconds(as_of)) for place, record in enumerate(pool)])
     chosen = _chosen(contract, answered)
     bases = _spread(list(chosen), answered.scores.probability, _BASES)
     variants = _variants(plan, [answered.records[row] for row in bases], seconds(as_of), ask)
@@ -102,12 +103,40 @@ class _Oracle:
         return _Answered(records, scores, encoded, fit)
 
 
-def _anonymous(plan: FeaturePlan, record: Record) -> Record:
-    private = {feature.name for feature in plan.features if feature.personal and feature.nullable}
-    return {
-        **{name: None if name in private else value for name, value in record.items() if name != plan.id_field},
-        plan.id_field: "golden",
-    }
+def _anonymous(plan: FeaturePlan, record: Record, position: int, as_of: float) -> Record:
+    """Return a record without its id and with stand-ins for personal values."""
+    found = {**record, plan.id_field: "golden"}
+    for column, feature in enumerate(plan.features):
+        if feature.personal and found.get(feature.name) is not None:
+            found[feature.name] = _stand_in(feature, (position + 1) * _STEP + column / len(plan.features), as_of)
+    return found
+
+
+def _stand_in(feature: Feature, place: float, as_of: float) -> Any:
+    """Return an acceptable value that nobody sent, at a place in the feature's range that wraps around at 1."""
+    part = place % 1.0
+    if feature.type == "category":
+        categories = feature.categories or [""]
+        return categories[int(part * len(categories))]
+    if feature.type == "boolean":
+        return part < 0.5
+    known = feature.reference.edges if feature.reference else []
+    low, high = feature.minimum, feature.maximum
+    if known:
+        value = known[int(part * len(known))]
+    elif low is not None and high is not None:
+        value = low + part * (high - low)
+    else:
+        value = 0.0 if low is None and high is None else float(low if low is not None else high or 0.0)
+    value = min(max(value, -np.inf if low is None else low), np.inf if high is None else high)
+    if feature.type == "timestamp":
+        return _days_before(as_of, np.floor(value))
+    return int(np.floor(value)) if feature.type == "integer" else round(float(value), 6)
+
+
+def _days_before(as_of: float, days: float) -> str:
+    moment = datetime.fromtimestamp(as_of, UTC) - timedelta(days=float(days))
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _chosen(contract: Contract, answered: _Answered) -> dict[int, str]:
@@ -200,10 +229,9 @@ def _outside(feature: Feature, as_of: float) -> Iterator[tuple[str, Any]]:
             )
             continue
         try:
-            moment = datetime.fromtimestamp(as_of, UTC) - timedelta(days=float(value))
+            yield side, _days_before(as_of, value)
         except OverflowError:
-            continue  # before year 1: no such time can be sent
-        yield side, moment.isoformat().replace("+00:00", "Z")
+            continue  # outside years 1 to 9999: no such time can be sent
 
 
 def _golden(id_field: str, position: int, covers: str, source: _Answered, row: int) -> GoldenLead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +98,25 @@ def build(repository: Path, version: str = "1", *, seed: int = 0, rounds: int = 
     booster = xgb.train({"objective": "binary:logistic", "max_depth": 3, "seed": seed, "nthread": 1}, data, rounds)
     probability = booster.inplace_predict(encoded.matrix)
     edges = np.quantile(probability, [0.2, 0.4, 0.6, 0.8]).round(6).tolist()
-    width = len(FEATURES)
-    draft = Contract(
+    contract = draft(version, edges=edges, rows=len(leads), base_rate=float(label.mean()), seed=seed, trees=rounds)
+    return publish(repository, contract, bytes(booster.save_raw("ubj")), leads, as_of=AS_OF)
+
+
+def draft(
+    version: str = "1",
+    *,
+    features: Sequence[Feature] = tuple(FEATURES),
+    edges: Sequence[float] = (0.1, 0.2, 0.4, 0.8),
+    rows: int = 1000,
+    base_rate: float = 0.1,
+    seed: int = 0,
+    trees: int = 20,
+) -> Contract:
+    """Return a sound contract without golden leads."""
+    width = len(features)
+    return Contract(
         model=ModelIdentity(name="lead-scoring", version=version, target="converted"),
-        features=FEATURES,
+        features=list(features),
         predictor=Predictor(
             inputs=[TensorSpec(name="features", datatype="FP32", shape=[-1, width])],
             outputs=[
@@ -110,17 +126,26 @@ def build(repository: Path, version: str = "1", *, seed: int = 0, rounds: int = 
             ],
         ),
         calibration=Calibration(slope=1.0, intercept=0.0),
-        buckets=Buckets(edges=edges, policy={"kind": "shares", "shares": [0.2] * 5}),
-        confidence=Confidence(log_odds=[-5, 5], spread=[0.3, 0.3], raw=[0, 1], agreement=[0.3, 1], refits=5),
+        buckets=Buckets(edges=list(edges), policy={"kind": "shares", "shares": [0.2] * 5}),
+        confidence=Confidence(log_odds=[-5.0, 5.0], spread=[0.3, 0.3], raw=[0.0, 1.0], agreement=[0.3, 1.0], refits=5),
         golden=GoldenSet(as_of=AS_OF, leads=[]),
         training=Training(
-            data_sha256="0" * 64, feature_set_sha256=files.feature_set_sha256(FEATURES), rows=len(leads),
-            base_rate=float(label.mean()), period=[AS_OF, AS_OF], split={}, parameters={}, seed=seed, trees=rounds,
-            xgboost_version=xgb.__version__, git_commit="unknown", author="tests",
-            metrics={"roc_auc": Interval(value=0.7, low=0.6, high=0.8)}, by_bucket=[],
+            data_sha256="0" * 64,
+            feature_set_sha256=files.feature_set_sha256(list(features)),
+            rows=rows,
+            base_rate=base_rate,
+            period=[AS_OF, AS_OF],
+            split={},
+            parameters={},
+            seed=seed,
+            trees=trees,
+            xgboost_version=xgb.__version__,
+            git_commit="unknown",
+            author="tests",
+            metrics={"roc_auc": Interval(value=0.7, low=0.6, high=0.8)},
+            by_bucket=[],
         ),
-    )  # fmt: skip
-    return publish(repository, draft, bytes(booster.save_raw("ubj")), leads, as_of=AS_OF)
+    )
 
 
 if __name__ == "__main__":
