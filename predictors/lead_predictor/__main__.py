@@ -95,6 +95,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # from here on clients wait instead of being turned away
     except OSError as error:
         listener.close()
         raise StackError(f"HTTP port {port} on {host} can't be used: {error.strerror or error}") from error

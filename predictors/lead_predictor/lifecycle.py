@@ -11,19 +11,21 @@ __all__ = ["Lifecycle", "NoSuchModel", "NotServing", "State"]
 
 
 class State(Enum):
-    """The three states, in their order."""
+    """The states, in their order."""
 
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
-    """Not ready any more, but requests are still answered."""
+    """Not ready any more, but requests are still answered: those already on the wire when the end was asked for."""
+    CLOSING = "closing"
+    """New requests are refused, those that run are finished."""
 
 
 class NotServing(MLServerError):
-    """The model has not proven itself yet (503 / UNAVAILABLE)."""
+    """The model has not proven itself yet, or the server is about to end (503 / UNAVAILABLE)."""
 
-    def __init__(self) -> None:
-        super().__init__("the model is not ready yet; come back later", status_code=503)
+    def __init__(self, state: State) -> None:
+        super().__init__(f"this server is {state.value}; ask another, or come back later", status_code=503)
 
 
 class NoSuchModel(MLServerError):
@@ -52,6 +54,6 @@ class Lifecycle:
             raise NoSuchModel(self.name, self.version)
 
     def check_serving(self) -> None:
-        """Raise `NotServing` before the model is ready."""
-        if self.state is State.STARTING:
-            raise NotServing
+        """Raise `NotServing` before the model is ready and when the doors close."""
+        if self.state in (State.STARTING, State.CLOSING):
+            raise NotServing(self.state)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lead_predictor.lifecycle import Lifecycle, NotServing
 from lead_predictor.settings import MAX_MESSAGE_BYTES
+from lead_predictor.worker import Busy
 
 __all__ = ["Door", "RestEdge"]
 
@@ -52,19 +53,21 @@ class Door:
                 await _reply(send, 200, b"")
             else:
                 await _refuse(send, 503, f"not ready: {lifecycle.state.value}")
+        elif path not in self._infer and path not in self._metadata:
+            await self._app(scope, receive, send)
+        elif fault := self._not_serving():
+            await _refuse(send, 503, fault, close=True)
         elif path in self._infer:
             await self._pass_body(scope, receive, send)
-        elif path in self._metadata and not self._serving():
-            await _refuse(send, 503, str(NotServing()))
         else:
             await self._app(scope, receive, send)
 
-    def _serving(self) -> bool:
+    def _not_serving(self) -> str | None:
         try:
             self._lifecycle.check_serving()
-        except NotServing:
-            return False
-        return True
+        except NotServing as error:
+            return str(error)
+        return None
 
     async def _pass_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -75,9 +78,6 @@ class Door:
             return
         if headers.get(b"content-encoding", b"identity") != b"identity":
             await _refuse(send, 415, "compressed bodies are not taken; send plain JSON")
-            return
-        if not self._serving():
-            await _refuse(send, 503, str(NotServing()))
             return
         chunks: list[bytes] = []
         size = 0
@@ -118,6 +118,7 @@ class RestEdge(RESTServer):
     async def start(self) -> None:
         """Answer requests until `stop`."""
         self._app.add_exception_handler(RequestValidationError, _malformed)
+        self._app.add_exception_handler(Busy, _busy)
         self._app.add_exception_handler(Exception, _failed)
         config = uvicorn.Config(
             Door(self._app, self.lifecycle),
@@ -150,6 +151,11 @@ async def _malformed(_request: Request, error: Exception) -> Response:
         return Response({"error": "the body is not JSON"}, status_code=400)
     where = "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])
     return Response({"error": f"{where}: {first['msg']}"}, status_code=400)
+
+
+async def _busy(_request: Request, error: Exception) -> Response:
+    """Answer 503 with the time after which to come back."""
+    return Response({"error": str(error)}, status_code=503, headers={"retry-after": "1"})
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

@@ -31,11 +31,14 @@ class Drain:
     """How an end goes.
 
     Attributes:
-        linger_s: how long requests are still taken after the signal: for those that are already on the wire.
-        grace_s: how long those that run may take after that.
+        linger_s: how long requests are still taken after the signal, for those that are already on the wire.
+        refuse_s: how long after that new ones are told to go elsewhere before the ports close. (gRPC cancels what it
+            has received and not yet handed over when it stops; a caller can't tell that from its own cancelling.)
+        grace_s: how long those that run may take then.
     """
 
     linger_s: float = 0.3
+    refuse_s: float = 0.2
     grace_s: int = 10
 
 
@@ -114,6 +117,8 @@ class LeadServer(MLServer):
         if was_ready:
             _log("draining")
             await asyncio.sleep(self._drain.linger_s)
+            self._lifecycle.state = State.CLOSING
+            await asyncio.sleep(self._drain.refuse_s)
         if not rest.done():
             await self._rest_server.stop()
         await asyncio.gather(self._grpc_server.stop(), rest)

@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mlserver.errors import MLServerError
+from lead_scoring.errors import Overloaded
 
 __all__ = ["Busy", "Worker"]
 
 T = TypeVar("T")
 
 
-class Busy(MLServerError):
+class Busy(Overloaded):
     """More is being asked than can be answered in time; nothing was computed (503 / RESOURCE_EXHAUSTED)."""
 
     def __init__(self) -> None:
-        super().__init__("more requests are waiting than can be answered in time; come back later", status_code=503)
+        super().__init__("more requests are waiting than can be answered in time; come back later")
 
 
 class Worker:
