@@ -1,0 +1,83 @@
+"""The figures as a table for people and as ratios for the regression check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["TARGETS", "Row", "check", "page", "ratios", "table"]
+
+US, PAIR, BARE, HAND = "lead-scoring", "stock pair", "MLServer REST", "FastAPI by hand"
+
+TARGETS: Mapping[str, tuple[str, str, str, str, float]] = {
+    "one lead packed / stock pair": (US, "1 packed", PAIR, "1 packed", 0.25),
+    "one lead packed / FastAPI": (US, "1 packed", HAND, "1 named", 1.0),
+    "one lead named / FastAPI": (US, "1 named", HAND, "1 named", 1.0),
+    "500 leads packed / stock pair": (US, "500 packed", PAIR, "500 packed", 0.4),
+    "500 leads named / stock pair": (US, "500 named", PAIR, "500 named", 0.6),
+}
+"""CPU ratios: whose workload over whose, and what it may be at the most."""
+
+_SLACK = 1.25
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system under one workload: medians over the rounds, CPU with its range."""
+
+    system: str
+    workload: str
+    cpu_ms: float
+    cpu_low: float
+    cpu_high: float
+    per_second: float
+    open_p50_ms: float | None
+    open_p99_ms: float | None
+    rss_mb: float
+    startup_s: float
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the ratios of CPU per request that `TARGETS` names."""
+    cpu = {(row.system, row.workload): row.cpu_ms for row in rows}
+    return {
+        name: cpu[system, workload] / cpu[peer, peer_workload]
+        for name, (system, workload, peer, peer_workload, _) in TARGETS.items()
+    }
+
+
+def table(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return everything as JSON values."""
+    return {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
+
+
+def check(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """Return what got worse by more than a quarter since an earlier run; only ratios are compared, never times."""
+    return [
+        f"{name}: {now['ratios'][name]:.2f}, was {value:.2f}"
+        for name, value in before["ratios"].items()
+        if now["ratios"][name] > value * _SLACK
+    ]
+
+
+def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
+    """Return the report in Markdown."""
+    lines = [
+        f"Machine: {machine}. Date: {date}. Command: `{command}`.",
+        "",
+        "| leads, form | system | CPU ms/request (range) | requests/s | open p50 ms | open p99 ms | RSS MB | start s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms)):
+        lines.append(
+            f"| {row.workload} | {row.system} | {row.cpu_ms:.2f} ({row.cpu_low:.2f}–{row.cpu_high:.2f}) | {row.per_second:.0f} "
+            f"| {_or_dash(row.open_p50_ms)} | {_or_dash(row.open_p99_ms)} | {row.rss_mb:.0f} | {row.startup_s:.1f} |"
+        )
+    lines += ["", "| CPU ratio | measured | at most |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {value:.2f} | {TARGETS[name][-1]:.2f} |" for name, value in ratios(rows).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
