@@ -107,7 +107,7 @@ models: install ## Train the shipped models anew, to the same bytes
 test: install ## Unit tests, then the real stack; branch coverage of the core
 	$(BIN)/coverage run -m pytest tests $(PYTEST)
 	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90
-	$(PREDICTOR_BIN)/python -m pytest -c predictors/pyproject.toml --rootdir . predictors/tests $(PYTEST)
+	$(PREDICTOR_BIN)/python -m pytest predictors/tests $(PYTEST)
 
 lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	$(BIN)/ruff check .

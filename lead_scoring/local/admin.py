@@ -29,12 +29,12 @@ class Admin:
         return str(values[0]) if values else ""
 
     def rejected_routes(self) -> int:
-        """Return how many route files Envoy has refused so far."""
-        return self._counter("rds.*update_rejected", ".update_rejected")
+        """Return how many route files Envoy has refused so far, for their form or for what they say."""
+        return self._counter("rds.*update_(failure|rejected)", ("update_failure", "update_rejected"))
 
     def active_requests(self) -> int:
         """Return how many requests of clients are being answered."""
-        return self._counter("^http.ingress.downstream_rq_active$", "downstream_rq_active")
+        return self._counter("^http.ingress.downstream_rq_active$", ("downstream_rq_active",))
 
     def healthy_clusters(self) -> set[str]:
         """Return the names of the clusters whose every endpoint passed its last health checks."""
@@ -49,9 +49,9 @@ class Admin:
         """Tell clients to take their next request elsewhere, then close the listener."""
         self._request("POST", "/drain_listeners?graceful")
 
-    def _counter(self, pattern: str, ending: str) -> int:
+    def _counter(self, pattern: str, endings: tuple[str, ...]) -> int:
         stats = json.loads(self._get(f"/stats?filter={pattern}&format=json"))["stats"]
-        return sum(int(stat["value"]) for stat in stats if stat.get("name", "").endswith(ending))
+        return sum(int(stat["value"]) for stat in stats if stat.get("name", "").endswith(endings))
 
     def _get(self, path: str) -> bytes:
         return self._request("GET", path)

@@ -132,7 +132,12 @@ def _put_in_force(folder: RunFolder, state: State, before: Split, after: Split, 
     refused_before = admin.rejected_routes()
     wanted = str(version + 1)
     folder.save_split(after, wanted, routes.routes(model=state.model, split=after, version=wanted))
-    if _comes_true(lambda: admin.routes_version() == wanted, _IN_FORCE_WITHIN_S, every_s=_LOOK_EVERY_S):
+
+    def decided() -> bool:
+        return admin.routes_version() == wanted or admin.rejected_routes() > refused_before
+
+    _comes_true(decided, _IN_FORCE_WITHIN_S, every_s=_LOOK_EVERY_S)
+    if admin.routes_version() == wanted:
         return
     refused = admin.rejected_routes() > refused_before
     back = str(version + 2)

@@ -15,7 +15,8 @@ from lead_scoring.local.routes import ROUTES, cluster_name
 
 __all__ = ["MAX_BODY_BYTES", "Upstream", "bootstrap"]
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Protects memory; the transformer's own limit is lower, and its refusal says more."""
 
 _ADMIN_PATHS = ("/ready", "/stats", "/clusters", "/config_dump", "/drain_listeners", "/server_info")
 _TYPE = "type.googleapis.com/envoy"
@@ -192,8 +193,8 @@ def _cluster(upstream: Upstream, *, grpc: bool) -> dict[str, Any]:
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": protocol,
-                # Shorter than uvicorn's keep-alive (5 s): else a request can meet a connection that is being closed.
-                "common_http_protocol_options": {"idle_timeout": "3s" if not grpc else "300s"},
+                # Shorter than the transformer's keep-alive (65 s): else a request can meet a closing connection.
+                "common_http_protocol_options": {"idle_timeout": "300s" if grpc else "30s"},
             }
         },
     }

@@ -16,8 +16,8 @@ _MAX_CHUNK_BYTES = 256 * 1024
 
 
 def is_warning(line: bytes) -> bool:
-    """Return whether a line of Envoy's or ours says that something is wrong."""
-    return _WARNING.search(line) is not None
+    """Return whether a line of Envoy's or ours says that something is wrong; being told to end is not."""
+    return _WARNING.search(line) is not None and b"caught ENVOY_SIGTERM" not in line
 
 
 async def follow(

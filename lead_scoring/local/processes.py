@@ -27,7 +27,7 @@ class Command:
     name: str
     arguments: Sequence[str]
     log: Path
-    grace_s: float = 10.0
+    grace_s: float = 20.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
