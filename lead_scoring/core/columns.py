@@ -33,7 +33,7 @@ class Columns:
 
     def put(self, column: int, values: Sequence[Any] | NDArray[Any], datatype: str) -> None:
         """Add a feature's values, as JSON values or as a numeric array, under the V2 datatype they came as."""
-        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and datatype != "BYTES":
             self._arrays.append((column, values))
             return
         listed = values if type(values) is list else list(values)
