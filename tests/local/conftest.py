@@ -10,6 +10,12 @@ from lead_scoring.local import control
 from tests.local.gateway import Gateway, running_gateway
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio alone."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def session_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("gateway")) as gateway:

@@ -71,7 +71,7 @@ async def _serve(echoes: list[Echo], started: threading.Event, ended: asyncio.Ev
         echo.rest_port, echo.grpc_port = free_ports(2)
         application = web.Application(client_max_size=64 * 1024 * 1024)
         application.router.add_route("*", "/{path:.*}", echo.rest)
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=5)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", echo.rest_port).start()
         runners.append(runner)
