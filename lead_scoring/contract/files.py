@@ -52,16 +52,16 @@ def encode(contract: Contract) -> bytes:
 
     Raises:
         ContractError: the contract would not be read back as it is (wrong types, NaN), breaks its own rules, names
-        another
-            feature set than its own, or is too large.
+            another feature set than its own, or is too large.
     """
     try:
-        data = msgspec.json.format(msgspec.json.encode(contract), indent=2) + b"\n"
+        read_back = decode(msgspec.json.encode(contract))
     except (TypeError, ValueError, RecursionError) as error:
         raise ContractError(f"the contract can't be written as JSON: {error}") from error
+    data = msgspec.json.format(msgspec.json.encode(read_back), indent=2) + b"\n"
     if len(data) > MAX_BYTES:
         raise ContractError(f"the contract is larger than {MAX_BYTES} bytes")
-    if decode(data) != contract:
+    if read_back != contract:
         raise ContractError("the contract would not be read back as it is: it holds NaN or a type that JSON has not")
     if contract.training.feature_set_sha256 != feature_set_sha256(contract.features):
         raise ContractError("$.training.feature_set_sha256: is not that of the features")
@@ -70,7 +70,8 @@ def encode(contract: Contract) -> bytes:
 
 def feature_set_sha256(features: list[Feature]) -> str:
     """Hash what the features mean (not how they were distributed): equal hashes read the same leads the same way."""
-    meaning = [msgspec.structs.replace(feature, reference=None, description="") for feature in features]
+    written = msgspec.json.decode(msgspec.json.encode(features), type=list[Feature])  # 1 and 1.0 are one minimum
+    meaning = [msgspec.structs.replace(feature, reference=None, description="") for feature in written]
     return hashlib.sha256(msgspec.json.encode(meaning, order="deterministic")).hexdigest()
 
 

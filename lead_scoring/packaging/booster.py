@@ -27,9 +27,8 @@ def load(contract: Contract, data: bytes) -> xgb.Booster:
 
     Raises:
         PackageError: the bytes are no UBJSON model; the XGBoost that wrote or trained it is newer (by major version)
-        than the
-            running one, older than 2 or not the one in the contract; objective, features, their order or the number of
-            trees disagree with the contract.
+            than the running one, older than 2 or not the one in the contract; objective, features, their order or the
+            number of trees disagree with the contract.
     """
     _check(contract, ubjson.decode(data))
     booster = xgb.Booster({"nthread": 1})

@@ -157,8 +157,8 @@ def read_verified(folder: Path) -> VersionFiles:
 
     Raises:
         PackageError: a file is missing, empty, altered, unlisted, too large, not a plain file, oddly named or not
-        allowed; or the
-            settings name anything but our runtime, the model beside them and the tensors of the contract. Says which.
+            allowed; or the settings name anything but our runtime, the model beside them and the tensors of the
+            contract. Says which.
         ContractError: the contract breaks the schema or one of its rules.
     """
     try:

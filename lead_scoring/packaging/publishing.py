@@ -38,8 +38,7 @@ def publish(
 
     Raises:
         PackageError: the version exists already, the pool can't cover the contract, the model is not the contract's, or
-        the written
-            folder does not verify. Nothing is left behind.
+            the written folder does not verify. Nothing is left behind.
         ContractError: the contract breaks the schema or one of its rules.
     """
     predict = booster.margins(booster.load(contract, model))

@@ -48,9 +48,8 @@ def verify(path: Path) -> Verified:
 
     Raises:
         PackageError: a file is missing, altered, unlisted or unsafe; the folder stands in a repository under another
-        version's
-            name; the model is of an incompatible XGBoost or not the one that the contract describes; the golden leads
-            are fewer than 50, leave something uncovered or score differently. Says what.
+            version's name; the model is of an incompatible XGBoost or not the one that the contract describes; the
+            golden leads are fewer than 50, leave something uncovered or score differently. Says what.
         ContractError: the contract breaks the schema or one of its rules.
     """
     files = folder.read_verified(path)
