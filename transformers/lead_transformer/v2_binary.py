@@ -82,20 +82,14 @@ def encode(column: Column) -> bytes:
 def _texts(count: int, raw: bytes) -> list[bytes]:
     end, offset = len(raw), 0
     texts: list[bytes] = []
-    if count > end // _LENGTH.size:
-        raise TensorError("wrong_length", f"{count} texts, each after its length in 4 bytes", f"{end} bytes in all")
     unpack = _LENGTH.unpack_from
     for _ in range(count):
         start = offset + _LENGTH.size
-        if start <= end:
-            offset = start + unpack(raw, offset)[0]
-        if start > end or offset > end:
-            raise TensorError(
-                "wrong_length",
-                f"{count} texts, each after its length in 4 bytes",
-                f"a text that goes beyond the {end} bytes",
-            )
+        if start > end:
+            break
+        offset = start + unpack(raw, offset)[0]
         texts.append(raw[start:offset])
-    if offset != end:
-        raise TensorError("wrong_length", f"{count} texts in {end} bytes", f"{end - offset} bytes after the last text")
+    if len(texts) != count or offset != end:
+        expected = f"{count} texts in {end} bytes, each after its length in 4 bytes"
+        raise TensorError("wrong_length", expected, "lengths that say otherwise")
     return texts

@@ -98,6 +98,14 @@ def test_problems_are_told_over_grpc_as_far_as_they_fit() -> None:
     assert parts[-1] == f"and {150 - len(parts) + 1} more problems"
 
 
+def test_a_long_message_is_cut_over_grpc_alone() -> None:
+    error = RequestError("é" * 5000)
+    message = to_grpc(error)[1]
+    assert message == "é" * (len(message) - 1) + "…"
+    assert MAX_GRPC_MESSAGE_BYTES - 6 < len(quote(message)) <= MAX_GRPC_MESSAGE_BYTES
+    assert orjson.loads(to_http(error, "r")[2])["error"] == "é" * 5000
+
+
 def test_few_problems_are_told_without_a_count() -> None:
     assert to_grpc(InvalidLeads([PROBLEM, PROBLEM]))[1] == f"{PROBLEM} | {PROBLEM}"
 
