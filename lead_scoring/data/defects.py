@@ -76,10 +76,9 @@ def _stale_timestamps(table: pa.Table, name: str, hit: Mask, _: np.random.Genera
     column = table.column(name)
     if not pa.types.is_timestamp(column.type) or not hit.any():
         raise pa.ArrowInvalid("no timestamps")
-    frozen = table.column("scored_at")[int(np.argmax(hit))].cast(column.type)
-    return _replace(
-        table, name, pc.if_else(pa.array(hit), pc.min_element_wise(column, frozen, skip_nulls=False), column)
-    )
+    frozen = table.column("scored_at")[int(np.argmax(hit))]
+    late = pc.and_(pc.greater(column, frozen), pa.array(hit))
+    return _replace(table, name, pc.if_else(late, frozen, column))
 
 
 def _duplicates(table: pa.Table, _name: str, hit: Mask, rng: np.random.Generator) -> pa.Table:

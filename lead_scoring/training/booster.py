@@ -52,13 +52,7 @@ def fit_booster(
     *,
     seed: int,
 ) -> xgb.Booster:
-    """Grow trees on encoded rows `(n, f)` until the log loss of the stopping rows stops falling; keep the best number.
-
-    Raises:
-        TrainingError: both sets need both outcomes.
-    """
-    if len(np.unique(target)) < 2 or len(np.unique(stopping_target)) < 2:
-        raise TrainingError("training needs leads that converted and leads that did not, to learn and to stop")
+    """Grow trees on encoded rows `(n, f)` until the stopping rows' log loss stops falling; keep the best number."""
     names = [feature.name for feature in features]
     known = xgb.QuantileDMatrix(train, label=target, feature_names=names, max_bin=parameters.max_bin, nthread=1)
     watched = xgb.QuantileDMatrix(stopping, label=stopping_target, feature_names=names, ref=known, nthread=1)

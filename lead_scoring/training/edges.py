@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lead_scoring.contract.types import Buckets
+from lead_scoring.core.buckets import scores
 from lead_scoring.errors import TrainingError
 from lead_scoring.training.draft import Capacity, Policy, Probabilities
 
@@ -37,6 +39,13 @@ def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buc
     else:
         shares = policy.shares
     edges = np.quantile(probability, np.cumsum(shares)[:-1]).round(6).tolist()
-    if not all(low < high for low, high in pairwise([0.0, *edges, 1.0])):
+    rising = all(low < high for low, high in pairwise([0.0, *edges, 1.0]))
+    if not (rising and _kept(Buckets(edges=edges, policy=stated), probability, shares)):
         raise TrainingError("the model gives too few different probabilities to cut the leads into these shares")
     return Buckets(edges=edges, policy=stated)
+
+
+def _kept(buckets: Buckets, probability: NDArray[np.float64], shares: Sequence[float]) -> bool:
+    """Tell whether every score got at least half its share of the leads; equal probabilities can't be parted."""
+    found = np.bincount(scores(buckets, probability) - 1, minlength=len(shares))
+    return bool((found >= 0.5 * np.asarray(shares) * len(probability)).all())

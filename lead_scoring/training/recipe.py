@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lead_scoring.contract.types import Buckets, Calibration, Feature
 from lead_scoring.core import buckets as bucketing
 from lead_scoring.core import calibration as calibrating
+from lead_scoring.errors import TrainingError
 from lead_scoring.training.booster import fit_booster, margins
 from lead_scoring.training.dataset import Dataset
 from lead_scoring.training.draft import ContractDraft
@@ -53,6 +54,11 @@ def fit(draft: ContractDraft, data: Dataset, *, train: Rows, stopping: Rows, cal
     Raises:
         TrainingError: no honest model can come of it.
     """
+    for rows in (train, stopping, calibration):
+        if not 0 < data.target[rows].sum() < len(rows):
+            raise TrainingError(
+                "learning, stopping and calibrating each need leads that converted and leads that did not"
+            )
     features = learn(draft, data, train)
     booster = fit_booster(
         draft.training, features, data.encode(features, train).matrix, data.target[train],
@@ -61,5 +67,5 @@ def fit(draft: ContractDraft, data: Dataset, *, train: Rows, stopping: Rows, cal
     margin = margins(booster, data.encode(features, calibration).matrix)
     platt = fit_platt(margin, data.target[calibration])
     probability = calibrating.probability(calibrating.log_odds(platt, margin))
-    days = (data.moment_s[calibration].max() - data.moment_s[calibration].min()) / 86_400
+    days = float(np.ptp(data.moment_s[calibration])) / 86_400
     return Fitted(features, booster, platt, cut(draft.buckets, probability, days=days))
