@@ -213,19 +213,19 @@ def _read(folder: Path, directory: int, name: str) -> bytes:
         if error.errno == errno.ELOOP:
             raise PackageError(f"{folder}: {name} is not a plain file") from error
         raise PackageError(f"{folder}: {name} can't be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PackageError(f"{folder}: {name} is not a plain file")
-        if status.st_size > _MAX_BYTES[name]:
-            raise PackageError(f"{folder}: {name} is larger than {_MAX_BYTES[name]} bytes")
-        try:
-            data = file.read(status.st_size + 1)
-        except OSError as error:
-            raise PackageError(f"{folder}: {name} can't be read: {error.strerror}") from error
-    if not data:
-        raise PackageError(f"{folder}: {name} is empty")
-    return data
+        if not 0 < status.st_size <= _MAX_BYTES[name]:
+            fault = f"larger than {_MAX_BYTES[name]} bytes" if status.st_size else "empty"
+            raise PackageError(f"{folder}: {name} is {fault}")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size + 1)
+    except OSError as error:
+        raise PackageError(f"{folder}: {name} can't be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _listed(folder: Path, sums: bytes) -> dict[str, str]:
@@ -255,6 +255,6 @@ def _settings(folder: Path, data: bytes) -> Any:
         return found
 
     try:
-        return json.loads(data, object_pairs_hook=once)
+        return json.loads(data.decode(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise PackageError(f"{folder}: {SETTINGS} is not sound JSON: {error}") from error

@@ -41,7 +41,7 @@ class _Reader:
         self.position = 0
 
     def take(self, length: int) -> bytes:
-        if not 0 <= length <= len(self._data) - self.position:
+        if length > len(self._data) - self.position:
             raise ValueError("past the end")
         self.position += length
         return self._data[self.position - length : self.position]
@@ -60,7 +60,10 @@ class _Reader:
         marker = self.marker()
         if marker not in "iUIlL":
             raise ValueError("a length must be an integer")
-        return int(self.number(marker))
+        length = int(self.number(marker))
+        if length < 0:
+            raise ValueError("a length must not be negative")
+        return length
 
     def text(self) -> str:
         return self.take(self.length()).decode()
