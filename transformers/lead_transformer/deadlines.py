@@ -32,6 +32,6 @@ class Allowance:
 
 def envoy_allowance_s(value: str | bytes | None) -> float | None:
     """Read Envoy's header; None if it is absent or no positive whole number of at most nine digits."""
-    if not value or len(value) > 9 or not value.isdigit():
+    if not value or len(value) > 9 or not (value.isascii() and value.isdigit()):
         return None
     return int(value) / 1000 or None

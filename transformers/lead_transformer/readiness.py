@@ -131,7 +131,7 @@ class Readiness:
         try:
             await self._score(self._singles[turn % len(self._singles)], self._checks.timeout_s)
         except DeadlineExceeded:
-            if self._service.last_success < began:
+            if self._service.last_success < began - self._checks.timeout_s:
                 raise
 
     async def _score(self, golden: _Golden, timeout_s: float) -> None:

@@ -1,0 +1,124 @@
+"""A model server that is away or talks nonsense is our fault, told in time and without a word of its own."""
+
+from __future__ import annotations
+
+import time
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from lead_transformer.predictor import PredictorFault, checked
+
+from tests.transformer.service.fake_predictor import SECRET, FakePredictor
+from tests.transformer.service.payloads import INFER, PREDICT, infer_stub, message, records, v1, v2
+from tests.transformer.service.processes import Transformer, eventually
+
+NONSENSE = {
+    "nan": "not_finite",
+    "infinite": "not_finite",
+    "short": "malformed",
+    "long": "malformed",
+    "no_output": "malformed",
+    "other_version": "wrong_model",
+    "refuse": "status_invalid_argument",
+    "break": "status_unknown",
+}
+
+
+@pytest.mark.parametrize(("mode", "kind"), NONSENSE.items())
+def test_nonsense_is_503_everywhere_and_says_nothing_internal(
+    transformer: Transformer, fake: FakePredictor, client: httpx.Client, mode: str, kind: str
+) -> None:
+    before = transformer.metric("lead_predictor_failures_total", kind=kind)
+    fake.mode = mode
+    responses = [
+        client.post(transformer.url + INFER, json=v2(records(3))),
+        client.post(transformer.url + PREDICT, json=v1(records(3))),
+    ]
+    for response in responses:
+        assert response.status_code == 503
+        assert response.json()["code"] in ("predictor_failed", "not_ready")  # not ready once a deep check has seen it
+        assert SECRET not in response.text
+        assert "127.0.0.1" not in response.text
+    with grpc.insecure_channel(transformer.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        infer_stub(channel)(message(records(3)), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert SECRET not in caught.value.details()
+    assert transformer.metric("lead_predictor_failures_total", kind=kind) > before
+    assert SECRET not in transformer.log.read_text()
+
+
+def test_contributions_that_do_not_add_up_are_refused(
+    transformer: Transformer, fake: FakePredictor, client: httpx.Client
+) -> None:
+    fake.mode = "no_sum"
+    assert client.post(transformer.url + INFER, json=v2(records(3), explain=True)).status_code == 503
+    assert client.post(transformer.url + INFER, json=v2(records(3))).status_code == 200
+
+
+def test_a_predictor_that_is_away_is_503_quickly_after_one_retry(
+    transformer: Transformer, fake: FakePredictor, client: httpx.Client
+) -> None:
+    retries = transformer.metric("lead_predictor_retries_total")
+    fake.stop()
+    began = time.monotonic()
+    response = client.post(transformer.url + INFER, json=v2(records(1)))
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert time.monotonic() - began < 0.65  # well before the deadline of 0.7 s
+    with grpc.insecure_channel(transformer.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        infer_stub(channel)(message(records(1)), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert transformer.metric("lead_predictor_retries_total") > retries
+    fake.start()
+    transformer.wait_ready()
+    assert client.post(transformer.url + INFER, json=v2(records(1))).status_code == 200
+
+
+def test_a_request_that_reached_the_predictor_is_never_repeated(
+    transformer: Transformer, fake: FakePredictor, client: httpx.Client
+) -> None:
+    """The connection breaks while the predictor works: nobody knows whether it did the work, so it is not asked again."""
+    fake.mode = "hang"
+    retries = transformer.metric("lead_predictor_retries_total")
+    with httpx.Client(timeout=30) as other:
+        import threading
+
+        found: list[int] = []
+        asking = threading.Thread(
+            target=lambda: found.append(other.post(transformer.url + INFER, json=v2(records(1))).status_code)
+        )
+        started = fake.started
+        asking.start()
+        eventually(lambda: fake.started > started, what="the predictor's call")
+        with_this = transformer.metric("lead_predictor_retries_total")
+        fake.stop()
+        asking.join(timeout=20)
+    assert found in ([503], [504])
+    assert with_this == retries
+
+
+@pytest.mark.parametrize(
+    ("margin", "contributions", "kind"),
+    [
+        ([0.0], None, "malformed"),
+        ([0.0, 0.0, 0.0], None, "malformed"),
+        ([0.0, np.nan], None, "not_finite"),
+        ([0.0, -np.inf], None, "not_finite"),
+        ([0.0, 0.0], [0.0] * 5, "malformed"),
+        ([0.0, 0.0], [0.0] * 5 + [np.nan], "not_finite"),
+        ([0.0, 1.0], [0.0] * 6, "malformed"),
+    ],
+)
+def test_every_unusable_answer_has_its_kind(margin: list[float], contributions: list[float] | None, kind: str) -> None:
+    shares = None if contributions is None else np.array(contributions, dtype=np.float32)
+    with pytest.raises(PredictorFault) as caught:
+        checked(np.array(margin, dtype=np.float32), shares, leads=2, width=2, explain=shares is not None)
+    assert caught.value.kind == kind
+
+
+def test_explanations_that_were_asked_for_and_did_not_come_are_malformed() -> None:
+    with pytest.raises(PredictorFault) as caught:
+        checked(np.zeros(2, dtype=np.float32), None, leads=2, width=2, explain=True)
+    assert caught.value.kind == "malformed"
