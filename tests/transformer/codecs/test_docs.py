@@ -24,13 +24,15 @@ from lead_transformer.messages import MAX_LEADS, MAX_REASONS, Answer, ScoreReque
 from lead_transformer.outputs import OUTPUTS
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from lead_scoring.contract.types import Contract, Feature
+from lead_scoring.contract import files
+from lead_scoring.contract.types import Contract
 from lead_scoring.core.assembly import Batch, from_records, from_tensors, seconds
 from lead_scoring.core.explanation import Reason
 from lead_scoring.core.features import encode
 from lead_scoring.core.plan import FeaturePlan
-from lead_scoring.data.builtin import lead_scoring_draft
 from lead_scoring.errors import InvalidLeads, RequestError
+from lead_scoring.local.routes import GRPC_METHODS, routes
+from lead_scoring.local.split import Split
 from tests.transformer.codecs.codec_server import serving
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -39,16 +41,7 @@ SCHEMAS = API["components"]["schemas"]
 V2_PATH, V1_PATH = "/v2/models/{model}/infer", "/v1/models/{model}:predict"
 
 
-def builtin_plan() -> FeaturePlan:
-    """The built-in features as far as reading leads goes; encoders and imputation are learnt in training."""
-    kept = ("name", "type", "unit", "minimum", "maximum", "categories", "nullable", "out_of_range", "unknown_category",
-            "other_category", "personal")  # fmt: skip
-    draft = lead_scoring_draft()
-    features = tuple(Feature(**{name: getattr(feature, name) for name in kept}) for feature in draft.features)
-    return FeaturePlan(features, draft.id_field)
-
-
-PLAN = builtin_plan()
+PLAN = FeaturePlan.of(files.read(DOCS.parent / "model-repo" / "lead-scoring" / "1" / "contract.json"))
 
 
 def valid(value: Any, schema: str) -> bool:
@@ -190,9 +183,24 @@ def test_the_internal_error_example_is_what_is_said() -> None:
     assert orjson.loads(to_http(KeyError(), expected["request_id"])[2]) == expected
 
 
+def test_it_describes_the_paths_that_the_gateway_lets_through() -> None:
+    described = {
+        (path.replace("{model}", "lead-scoring"), method.upper())
+        for path, operations in API["paths"].items()
+        for method in operations
+    }
+    table = routes(model="lead-scoring", split=Split("v1", "v2"), version="1")["resources"][0]["virtual_hosts"][0]
+    let_through = set()
+    for route in table["routes"]:
+        if "grpc" not in route["match"]:
+            method = next(h for h in route["match"]["headers"] if h["name"] == ":method")
+            let_through.add((route["match"]["path"], method["string_match"]["exact"]))
+    assert described == let_through
+
+
 def test_every_status_that_errors_have_is_described() -> None:
     described = {int(status) for status in API["paths"][V2_PATH]["post"]["responses"]}
-    assert {400, 404, 413, 415, 500, 503, 504} <= described
+    assert {400, 404, 405, 408, 413, 415, 500, 503, 504} <= described
     assert to_http(RequestError("x", status=404), "r")[0] in described
 
 
@@ -253,7 +261,7 @@ def test_the_proto_is_a_part_of_the_protocol(tmp_path: Path) -> None:
     methods = {method.name: method for method in theirs.service[0].method}
     assert ours.service[0].name == theirs.service[0].name
     served = [method.name for method in ours.service[0].method]
-    assert served == ["ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"]
+    assert served == list(GRPC_METHODS)
     for method in ours.service[0].method:
         assert method == methods[method.name]
 
