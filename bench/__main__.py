@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +81,16 @@ def _run(options: argparse.Namespace, work: Path) -> int:
             return system
 
         us, pair = start(systems.ours), start(systems.stock_pair)
+        slow = start(partial(systems.ours, fast=False))
         bare, hand = start(systems.mlserver), start(systems.fastapi)
         for batch in (1, 500):
             leads = matrix[: 500 if batch == 1 else len(matrix)]
             for named in (False, True):
                 shape = f"{batch} {'named' if named else 'packed'}"
-                for system in (us, pair):
-                    shots = workloads.v2_shots(contract, leads, answers, batch=batch, named=named, lead_ids=system is us)
+                for system in (us, slow, pair):
+                    shots = workloads.v2_shots(
+                        contract, leads, answers, batch=batch, named=named, lead_ids=system is not pair
+                    )
                     series.append(Series(system, shape, shots))
             series.append(Series(bare, f"{batch} packed", workloads.mlserver_shots(contract, leads, raw_probability, batch=batch)))
             series.append(Series(hand, f"{batch} named", workloads.fastapi_shots(contract, leads, answers, batch=batch)))
@@ -99,8 +103,8 @@ def _run(options: argparse.Namespace, work: Path) -> int:
                 if options.open_seconds and one.workload.startswith("1 "):
                     _measure_open(one, options)
             _say(f"round {number + 1} of {options.rounds} done")
-        memory = {system.name: system.rss_mb() for system in (us, pair, bare, hand)}
-        startup = {system.name: system.startup_s for system in (us, pair, bare, hand)}
+        memory = {system.name: system.rss_mb() for system in (us, slow, pair, bare, hand)}
+        startup = {system.name: system.startup_s for system in (us, slow, pair, bare, hand)}
     return _conclude(options, series, memory, startup)
 
 

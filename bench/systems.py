@@ -103,8 +103,9 @@ class System:
         self._running.clear()
 
 
-def ours(folder: Path, work: Path) -> System:
-    """Return our transformer and predictor."""
+def ours(folder: Path, work: Path, *, fast: bool = True) -> System:
+    """Return our transformer and predictor, joined by the fast door or by V2 gRPC alone."""
+    socket_path = work / ("fast.sock" if fast else "none")
     http, grpc, predictor_http, predictor_grpc = (_free_port() for _ in range(4))
     predictor = [
         str(_PREDICTOR_PYTHON), "-m", "lead_predictor", "--model-dir", str(folder),
@@ -114,7 +115,10 @@ def ours(folder: Path, work: Path) -> System:
         sys.executable, "-m", "lead_transformer", "--model-dir", str(folder), "--variant", "v1", "--host", "127.0.0.1",
         "--http_port", str(http), "--grpc_port", str(grpc), "--predictor_host", f"127.0.0.1:{predictor_grpc}",
     ]  # fmt: skip
-    return System("lead-scoring", http, "/v2/health/ready", [predictor, transformer], work)
+    if fast:
+        predictor += ["--socket", str(socket_path)]
+        transformer += ["--predictor-socket", str(socket_path)]
+    return System("lead-scoring" if fast else "lead-scoring, gRPC", http, "/v2/health/ready", [predictor, transformer], work)
 
 
 def fastapi(folder: Path, work: Path) -> System:

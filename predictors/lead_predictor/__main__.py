@@ -62,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name}-port", type=_port, default=environment.get(variable, fallback),
             help=f"0 for a free one, said in the log ({variable}, {fallback})",
         )  # fmt: skip
+    parser.add_argument(
+        "--socket", type=Path, default=environment.get("PREDICTOR_SOCKET") or None,
+        help="unix socket of the fast door; none without it (PREDICTOR_SOCKET)",
+    )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, loopback only (127.0.0.1)")
     parser.add_argument(
         _EXPOSE, dest="expose", action="store_true",
@@ -82,7 +86,8 @@ def _serve(options: argparse.Namespace, contract: Contract, listener: socket.soc
 
     async def serve() -> None:
         told = settings.server_settings(host=options.host, http_port=options.http_port, grpc_port=options.grpc_port)
-        server = LeadServer(told, listener, Lifecycle(contract.model.name, contract.model.version))
+        lifecycle = Lifecycle(contract.model.name, contract.model.version)
+        server = LeadServer(told, listener, lifecycle, frames=options.socket)
         await server.serve(settings.model_settings(contract, options.model_dir))
 
     uvloop.run(serve())

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import xgboost
 from mlserver.model import MLModel
@@ -15,9 +16,11 @@ from mlserver.server import MLServer
 from mlserver.settings import ModelSettings, Settings
 from mlserver.version import __version__ as mlserver_version
 
+from lead_predictor.frame_edge import FrameEdge
 from lead_predictor.grpc_edge import GrpcEdge
 from lead_predictor.lifecycle import Lifecycle, State
 from lead_predictor.rest_edge import RestEdge
+from lead_predictor.runtime import LeadScoringRuntime
 from lead_predictor.scorer import threads
 from lead_scoring.errors import StackError
 
@@ -49,18 +52,27 @@ class LeadServer(MLServer):
     _grpc_server: GrpcEdge
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, lifecycle: Lifecycle, *, drain: Drain | None = None
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        lifecycle: Lifecycle,
+        *,
+        frames: Path | None = None,
+        drain: Drain | None = None,
     ) -> None:
         """Set up both servers on the running event loop.
 
         Args:
             settings: from `lead_predictor.settings`.
             listener: bound REST socket.
-            lifecycle: what both doors tell about the model.
+            lifecycle: what the doors tell about the model.
+            frames: unix socket of the fast door; None for none.
             drain: how the end goes.
         """
         self._listener = listener
         self._lifecycle = lifecycle
+        self._frames = frames
+        self._frame_edge: FrameEdge | None = None
         self._drain = drain or Drain()
         self._ending = asyncio.Event()
         super().__init__(settings)
@@ -69,7 +81,7 @@ class LeadServer(MLServer):
         """Load the model and answer until SIGTERM or SIGINT; returns when every request has its answer.
 
         Raises:
-            StackError: the gRPC port is taken, or the REST server ended by itself.
+            StackError: the gRPC port is taken, the socket can't be made, or the REST server ended by itself.
             PackageError: the model's folder can't be trusted, or it scores differently.
             ContractError: its contract is malformed.
         """
@@ -89,6 +101,7 @@ class LeadServer(MLServer):
             loading = asyncio.create_task(self._model_registry.load(model))
             await asyncio.wait((loading, ending, rest), return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and not ending.done():
+                await self._open_frames(loading.result())
                 self._now_ready(loading.result(), time.monotonic() - began)
                 await asyncio.wait((ending, rest), return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
@@ -96,6 +109,12 @@ class LeadServer(MLServer):
         finally:
             ending.cancel()
             await self._end(rest)
+
+    async def _open_frames(self, model: MLModel) -> None:
+        """Open the fast door: only now, so that a connection means a model that has proven itself."""
+        if self._frames is not None and isinstance(model, LeadScoringRuntime):
+            self._frame_edge = FrameEdge(self._frames, model.loaded())
+            await self._frame_edge.start()
 
     def _now_ready(self, model: MLModel, seconds: float) -> None:
         self._lifecycle.state = State.READY
@@ -121,6 +140,8 @@ class LeadServer(MLServer):
             await asyncio.sleep(self._drain.refuse_s)
         if not rest.done():
             await self._rest_server.stop()
+        if self._frame_edge is not None:
+            await self._frame_edge.stop()
         await asyncio.gather(self._grpc_server.stop(), rest)
         if was_ready:
             await self._model_registry.unload(self._lifecycle.name)

@@ -26,12 +26,14 @@ from lead_transformer.lifecycle import Lifecycle
 from lead_transformer.logs import LineWriter
 from lead_transformer.metrics import Gauges, Identity, Metrics
 from lead_transformer.model import LeadDataPlane, LeadModel
+from lead_transformer.predictor import Predictor
 from lead_transformer.readiness import DeepChecks, Readiness
 from lead_transformer.rest import BodyLimits, RestApp
 from lead_transformer.rest_server import RestServer, listen
 from lead_transformer.rpc import RpcLimits, RpcServer, Servicer
 from lead_transformer.service import Service
 from lead_transformer.settings import Settings
+from lead_transformer.socket_predictor import SocketPredictor
 
 __all__ = ["LeadServer"]
 
@@ -115,12 +117,14 @@ class LeadServer(ModelServer):  # type: ignore[misc]
             loop.add_signal_handler(sig, self.stop, sig)
         settings, contract = self._settings, self._contract
         with listen(settings.host, settings.http_port) as listener:
-            predictor = GrpcPredictor(
+            predictor: Predictor = GrpcPredictor(
                 settings.predictor_host,
                 name=contract.model.name,
                 version=contract.model.version,
                 retried=self._count_retry,
             )
+            if settings.predictor_socket:
+                predictor = SocketPredictor(settings.predictor_socket, predictor, retried=self._count_retry)
             tracer = None
             if tracing.wanted(settings.tracing):
                 tracer = tracing.connect(self._variant, contract.model.version)
@@ -132,7 +136,7 @@ class LeadServer(ModelServer):  # type: ignore[misc]
                     await asyncio.to_thread(tracer.close)
 
     async def _run(
-        self, listener: socket.socket, predictor: GrpcPredictor, tracer: tracing.RequestTracer | None
+        self, listener: socket.socket, predictor: Predictor, tracer: tracing.RequestTracer | None
     ) -> None:
         settings = self._settings
         admission = Admission(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -86,6 +87,7 @@ class Settings:
     grpc_port: int = _setting(8081, "gRPC port; 0 for a free one, said in the log", flag="--grpc_port", parse=_port)
     enable_grpc: bool = _setting(True, "serve gRPC too", flag="--enable_grpc", parse=_switch)
     predictor_host: str = _setting("127.0.0.1:9081", "host:port of the predictor's gRPC", flag="--predictor_host")
+    predictor_socket: str = _setting("", "unix socket of the predictor's fast door; empty for gRPC alone")
     max_leads: int = _setting(MAX_LEADS, "most leads in a request", parse=_count(1, MAX_LEADS))
     deadline_ms: int = _setting(900, "longest that a request may take", parse=_count(1, 600_000))
     deadline_margin_ms: int = _setting(
@@ -150,7 +152,7 @@ def arguments(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Validate, encode, score, bucket and explain leads in front of the predictor (V2, V1).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[sdk],
+        parents=[copy.deepcopy(sdk)],  # resolving conflicts changes the parent too
         conflict_handler="resolve",
         allow_abbrev=False,
     )
