@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +79,6 @@ def feature_set_sha256(features: list[Feature]) -> str:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `contract.json`; only `decode` checks the rules between fields."""
     schema = msgspec.json.schema(Contract)
+    for definition in schema["$defs"].values():
+        definition["description"] = inspect.cleandoc(definition["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Lead-scoring model contract", **schema}

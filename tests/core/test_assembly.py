@@ -281,7 +281,7 @@ def test_nothing_a_client_sent_is_repeated() -> None:
     secret = "jane.doe@example.com"  # noqa: S105
     inputs = [Tensor(secret, secret, [1], [secret]), *tensors(lead(**dict.fromkeys(NAMES, secret), lead_id=["x"]))]
     inputs[3] = Tensor("rate", secret, [1], [secret])
-    inputs[4] = Tensor("score", "FP64", [secret, 1], [secret])
+    inputs[4] = Tensor("score", "FP64", [secret, 1], [secret])  # type: ignore[list-item]
     batch, _ = score_tensors(inputs)
     with pytest.raises(InvalidLeads) as raised:
         batch.report.raise_if_any(batch.layout)
