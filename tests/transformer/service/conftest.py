@@ -72,8 +72,8 @@ def pod(
 ) -> Iterator[Transformer]:
     """A ready transformer in front of a real predictor: what a pod is."""
     transformer = Transformer(
-        folder, predictor_process.target, tmp_path_factory.mktemp("pod") / "log", "--variant", "v7", "--deadline-ms", "20000",
-        "--queue-wait-ms", "20000",
+        folder, predictor_process.target, tmp_path_factory.mktemp("pod") / "log", "--variant", "v7",
+        "--deadline-ms", "20000", "--queue-wait-ms", "20000",
     )  # fmt: skip
     transformer.wait_ready()
     yield transformer

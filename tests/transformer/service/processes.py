@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, within_s: float = PATIENCE_S, what: str = "it") -> T:
+def eventually(look: Callable[[], T | None], *, within_s: float = PATIENCE_S, what: str = "it") -> T:
     """Return the first truthy value of `look`; fail when there was none in time."""
     end = time.monotonic() + within_s
     while True:

@@ -122,10 +122,14 @@ def test_whoever_goes_on_sending_after_a_refusal_is_cut_off(transformer: Transfo
         connection.sendall(head(10_000_000))
         assert connection.recv(12) == b"HTTP/1.1 413"
         end = time.monotonic() + 15
-        with pytest.raises(OSError, match=r"."):
-            while time.monotonic() < end:
+        cut_off = False
+        while not cut_off and time.monotonic() < end:
+            try:
                 connection.sendall(b" ")
-                time.sleep(0.05)
+            except OSError:
+                cut_off = True
+            time.sleep(0.05)
+    assert cut_off
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,7 @@ def test_connections_are_bounded(
     assert server.metric("lead_rejections_total", reason="too_many_connections") >= 1
 
 
-def test_grpc_messages_are_bounded(transformer: Transformer, channel: grpc.Channel) -> None:
+def test_grpc_messages_are_bounded(channel: grpc.Channel) -> None:
     large = message(records(1))
     large.inputs[0].contents.bytes_contents[0] = b"a" * (LIMIT + 1)
     with pytest.raises(grpc.RpcError) as caught:
@@ -235,7 +239,7 @@ def test_grpc_messages_are_bounded(transformer: Transformer, channel: grpc.Chann
     assert len(infer_stub(channel)(message(records(1)), timeout=30).outputs) > 0
 
 
-def test_grpc_metadata_are_bounded(transformer: Transformer, channel: grpc.Channel) -> None:
+def test_grpc_metadata_are_bounded(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         infer_stub(channel)(message(records(1)), timeout=30, metadata=(("x-a", "b" * 60_000),))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

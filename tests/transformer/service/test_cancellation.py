@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 
 import grpc
 import orjson
@@ -26,17 +27,25 @@ def patient(
     return server
 
 
+def request(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def cancelled(transformer: Transformer, protocol: str) -> bool:
+    return transformer.metric("lead_cancelled_requests_total", protocol=protocol) == 1
+
+
 def test_a_caller_that_goes_away_cancels_the_predictors_call(patient: Transformer, fake: FakePredictor) -> None:
     for path, body, protocol in ((INFER, v2(records(2)), "v2-rest"), (PREDICT, v1(records(2)), "v1")):
         fake.cancelled = fake.started = 0
         data = orjson.dumps(body)
         with socket.create_connection(("127.0.0.1", patient.http_port)) as connection:
-            head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-            connection.sendall(head.encode() + data)
+            connection.sendall(request(path, data))
             eventually(lambda: fake.started == 1, what="the predictor's call")
             assert patient.metric("lead_requests_in_flight") == 1
         eventually(lambda: fake.cancelled == 1, what="cancellation of the predictor's call")
-        eventually(lambda: patient.metric("lead_cancelled_requests_total", protocol=protocol) == 1, what="the count")
+        eventually(partial(cancelled, patient, protocol), what="the count")
         assert patient.metric("lead_requests_in_flight") == 0
     # gRPC
     fake.cancelled = fake.started = 0
@@ -45,7 +54,7 @@ def test_a_caller_that_goes_away_cancels_the_predictors_call(patient: Transforme
         eventually(lambda: fake.started == 1, what="the predictor's call")
         call.cancel()
         eventually(lambda: fake.cancelled == 1, what="cancellation of the predictor's call")
-        eventually(lambda: patient.metric("lead_cancelled_requests_total", protocol="v2-grpc") == 1, what="the count")
+        eventually(partial(cancelled, patient, "v2-grpc"), what="the count")
     assert patient.metric("lead_requests_in_flight") == 0
     # And it all still works.
     fake.mode = "right"
@@ -60,11 +69,10 @@ def test_a_storm_of_hang_ups_leaves_nothing_behind(transformer: Transformer, fak
     fake.mode = "slow"
     fake.delay_s = 0.05
     data = orjson.dumps(v2(records(1)))
-    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
     for _ in range(10):
         connections = [socket.create_connection(("127.0.0.1", transformer.http_port)) for _ in range(40)]
         for connection in connections:
-            connection.sendall(head.encode() + data)
+            connection.sendall(request(INFER, data))
         for connection in connections[::2]:
             connection.close()
         for connection in connections[1::2]:

@@ -26,8 +26,9 @@ def test_the_least_allowance_wins_less_the_way_home(allowed: tuple[float | None,
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"), [("250", 0.25), (b"250", 0.25), (None, None), ("", None), ("-1", None), ("1e3", None), ("0", None),
-                             ("9" * 10, None), ("²", None)],
+    ("header", "expected"),
+    [("250", 0.25), (b"250", 0.25), (None, None), ("", None), ("-1", None), ("1e3", None), ("0", None),
+     ("9" * 10, None), ("²", None)],
 )  # fmt: skip
 def test_envoys_header_is_read_or_ignored(header: str | bytes | None, expected: float | None) -> None:
     assert envoy_allowance_s(header) == expected

@@ -65,7 +65,7 @@ class Fleet:
 def test_no_request_is_lost_when_pods_are_replaced_under_load(
     start: Start, folder: Path, predictor_process: PredictorProcess, tmp_path: Path
 ) -> None:
-    """REST on keep-alive connections and gRPC on long-lived channels, through the end of one pod and then of another."""
+    """REST on keep-alive connections and gRPC on long-lived channels, through the end of one pod and of another."""
     pods = [launch(start, folder, predictor_process.target, tmp_path / f"pod-{n}", "--drain-s", "3") for n in range(2)]
     fleet = Fleet(pods)
     leads = records(3)
@@ -167,7 +167,9 @@ def test_while_it_drains_it_answers_says_unready_and_asks_callers_to_leave(
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly_without_a_predictor(start: Start, folder: Path, fake: FakePredictor, tmp_path: Path, sig: signal.Signals) -> None:
+def test_it_ends_cleanly_without_a_predictor(
+    start: Start, folder: Path, fake: FakePredictor, tmp_path: Path, sig: signal.Signals
+) -> None:
     fake.stop()
     server = start(lambda: Transformer(folder, fake.target, tmp_path / "log", "--drain-s", "0"))
     assert isinstance(server, Transformer)

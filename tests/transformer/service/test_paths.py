@@ -1,4 +1,4 @@
-"""Only scoring, metadata, health and metrics are served; the repository API in particular is not, however it is spelt."""
+"""Only scoring, metadata, health and metrics are served; the repository API is not, however it is spelt."""
 
 from __future__ import annotations
 
@@ -62,18 +62,38 @@ def repository_paths() -> list[str]:
         plain = f"/v2/repository/models/lead-scoring/{verb}"
         encoded = "/v2/%72epository/models/lead-scoring/" + verb
         found += [
-            plain, plain + "/", "/" + plain, plain.replace("/", "//"), encoded, encoded.replace("%72", "%2572"), plain.upper(),
-            plain.replace("/repository", "/health/../repository"), plain.replace("/repository", "/health/%2e%2e/repository"),
-            plain.replace("/repository", "%2frepository"), plain.replace("/", "%2f"), plain + "?x=/v2/health/live", plain + "#/v2",
-            plain + ";x", plain + "%00", plain + "%20", f"/v2/models/lead-scoring/infer/../../../repository/models/lead-scoring/{verb}",
+            plain,
+            plain + "/",
+            "/" + plain,
+            plain.replace("/", "//"),
+            encoded,
+            encoded.replace("%72", "%2572"),
+            plain.upper(),
+            plain.replace("/repository", "/health/../repository"),
+            plain.replace("/repository", "/health/%2e%2e/repository"),
+            plain.replace("/repository", "%2frepository"),
+            plain.replace("/", "%2f"),
+            plain + "?x=/v2/health/live",
+            plain + "#/v2",
+            plain + ";x",
+            plain + "%00",
+            plain + "%20",
+            f"/v2/models/lead-scoring/infer/../../../repository/models/lead-scoring/{verb}",
             f"/v2/models/lead-scoring/infer%2f..%2f..%2f..%2frepository/models/lead-scoring/{verb}",
-            f"http://x/v2/repository/models/lead-scoring/{verb}", plain.replace("/v2", "/v2/."), plain.replace("/v2", "/v2\\"),
-        ]  # fmt: skip
+            f"http://x/v2/repository/models/lead-scoring/{verb}",
+            plain.replace("/v2", "/v2/."),
+            plain.replace("/v2", "/v2\\"),
+        ]
     return found
 
 
-@pytest.mark.parametrize("path", [*repository_paths(), "/v2/repository/index", "/docs", "/redoc", "/openapi.json", "/v2/docs",
-                                  "/v1/models/lead-scoring:explain", "/openai/v1/models", "/..", "//", "/v2/", "*"])  # fmt: skip
+OTHERS = [
+    "/v2/repository/index", "/docs", "/redoc", "/openapi.json", "/v2/docs", "/v1/models/lead-scoring:explain",
+    "/openai/v1/models", "/..", "//", "/v2/", "*",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*repository_paths(), *OTHERS])
 def test_everything_else_is_404_by_any_method(transformer: Transformer, path: str) -> None:
     for method in METHODS:
         status, _, body = ask(transformer, method, path)
@@ -125,7 +145,7 @@ def test_another_model_or_version_is_404_and_the_answer_says_which_there_is(
     assert "other" not in response.text
 
 
-def test_grpc_knows_one_model_and_no_repository(transformer: Transformer, channel: grpc.Channel) -> None:
+def test_grpc_knows_one_model_and_no_repository(channel: grpc.Channel) -> None:
     stub = GRPCInferenceServiceStub(channel)
     for name, version in (("other", ""), ("lead-scoring", "8"), ("", "")):
         request = message(records(1))

@@ -76,10 +76,8 @@ def test_a_predictor_that_is_away_is_503_quickly_after_one_retry(
     assert client.post(transformer.url + INFER, json=v2(records(1))).status_code == 200
 
 
-def test_a_request_that_reached_the_predictor_is_never_repeated(
-    transformer: Transformer, fake: FakePredictor, client: httpx.Client
-) -> None:
-    """The connection breaks while the predictor works: nobody knows whether it did the work, so it is not asked again."""
+def test_a_request_that_reached_the_predictor_is_never_repeated(transformer: Transformer, fake: FakePredictor) -> None:
+    """The connection breaks while the predictor works: whether it did the work nobody knows; it is not asked again."""
     fake.mode = "hang"
     retries = transformer.metric("lead_predictor_retries_total")
     with httpx.Client(timeout=30) as other:

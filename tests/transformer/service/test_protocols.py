@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ def bits(rows: list[tuple[int, float, float, int]]) -> Bits:
 def by_v1(pod: Transformer, leads: list[dict[str, object]]) -> Bits:
     response = httpx.post(pod.url + PREDICT, json=v1(leads), timeout=60)
     assert response.status_code == 200, response.text
-    return bits([tuple(row[name] for name in NAMES) for row in response.json()["predictions"]])  # type: ignore[misc]
+    return bits([tuple(row[name] for name in NAMES) for row in response.json()["predictions"]])
 
 
 def by_v2(pod: Transformer, leads: list[dict[str, object]]) -> Bits:
@@ -60,7 +61,8 @@ def packed(folder: Path, leads: list[dict[str, object]]) -> np.ndarray:
 def by_triton(pod: Transformer, leads: list[dict[str, object]], folder: Path, flavour: str) -> Bits:
     target = pod.target if flavour == "grpc" else pod.url.removeprefix("http://")
     matrix = packed(folder, leads)
-    asked = {"ids": [lead["lead_id"] for lead in leads], "matrix": np.where(np.isnan(matrix), None, matrix).tolist(), "as_of": AS_OF}
+    gaps_as_null = [[None if math.isnan(value) else value for value in row] for row in matrix.tolist()]
+    asked = {"ids": [lead["lead_id"] for lead in leads], "matrix": gaps_as_null, "as_of": AS_OF}
     ended = subprocess.run(
         [sys.executable, "-m", "tests.transformer.service.triton_client", flavour, target],
         input=orjson.dumps(asked), capture_output=True, check=False, timeout=120,
@@ -74,14 +76,17 @@ def offline_bits(folder: Path, leads: list[dict[str, object]]) -> Bits:
     """Score without any server."""
     files = version_folder.read_verified(folder)
     batch = from_records(FeaturePlan.of(files.contract), leads, max_leads=len(leads))
-    scored = offline.score(files.contract, booster.margins(booster.load(files.contract, files.model)), batch, seconds(AS_OF))
+    predict = booster.margins(booster.load(files.contract, files.model))
+    scored = offline.score(files.contract, predict, batch, seconds(AS_OF))
     s = scored.scores
     columns = (s.score, s.probability, s.confidence, scored.encoded.used)
     return bits(list(zip(*(column.tolist() for column in columns), strict=True)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 500])
-def test_all_protocols_agree_to_the_bit_with_each_other_and_with_offline(pod: Transformer, folder: Path, count: int) -> None:
+def test_all_protocols_agree_to_the_bit_with_each_other_and_with_offline(
+    pod: Transformer, folder: Path, count: int
+) -> None:
     leads = records(count, seed=count)
     expected = offline_bits(folder, leads)
     assert len(expected) == count
@@ -125,7 +130,8 @@ def test_an_answer_says_who_gave_it_and_when(pod: Transformer) -> None:
     assert told["parameters"]["processing_time_ms"] > 0
     assert seconds(told["parameters"]["timestamp"]) > seconds("2026-01-01")
     with grpc.insecure_channel(pod.target) as channel:
-        answer, call = infer_stub(channel).with_call(message(records(2)), timeout=60, metadata=(("x-request-id", "abc-124"),))
+        given = (("x-request-id", "abc-124"),)
+        answer, call = infer_stub(channel).with_call(message(records(2)), timeout=60, metadata=given)
     assert answer.parameters["request_id"].string_param == "abc-124"
     assert dict(call.trailing_metadata())["x-request-id"] == "abc-124"
     assert dict(call.trailing_metadata())["x-lead-variant"] == "v7"
@@ -134,7 +140,7 @@ def test_an_answer_says_who_gave_it_and_when(pod: Transformer) -> None:
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "jane@example.com", "a\u00e9"])
 def test_a_request_id_that_is_not_harmless_is_replaced(pod: Transformer, given: str) -> None:
     found = [
-        httpx.post(pod.url + INFER, json=v2(records(1)), headers={"x-request-id": given.encode("latin-1")}, timeout=60)
+        httpx.post(pod.url + INFER, json=v2(records(1)), headers={b"x-request-id": given.encode("latin-1")}, timeout=60)
         for _ in range(2)
     ]
     ids = {response.headers["x-request-id"] for response in found}
@@ -143,7 +149,8 @@ def test_a_request_id_that_is_not_harmless_is_replaced(pod: Transformer, given: 
 
 
 def test_explanations_and_times_come_when_asked_for(pod: Transformer) -> None:
-    response = httpx.post(pod.url + PREDICT, json=v1(records(5), explain=True, reasons=3, prediction_time=True), timeout=60)
+    body = v1(records(5), explain=True, reasons=3, prediction_time=True)
+    response = httpx.post(pod.url + PREDICT, json=body, timeout=60)
     for row in response.json()["predictions"]:
         assert 1 <= len(row["reasons"]) <= 3
         strengths = [abs(reason["contribution"]) for reason in row["reasons"]]

@@ -1,6 +1,6 @@
 """Score leads with NVIDIA's client, in a process of its own: its gRPC stubs and the SDK's can't live in one.
 
-Usage: ``python -m tests.transformer.service.triton_client grpc|http TARGET < {"ids": […], "matrix": [[…]], "as_of": …}``
+Usage: ``python -m tests.transformer.service.triton_client grpc|http TARGET``; on stdin `ids`, `matrix`, `as_of`.
 """
 
 from __future__ import annotations
