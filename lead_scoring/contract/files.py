@@ -72,7 +72,9 @@ def encode(contract: Contract) -> bytes:
 def feature_set_sha256(features: list[Feature]) -> str:
     """Hash what the features mean (not how they were distributed): equal hashes read the same leads the same way."""
     written = msgspec.json.decode(msgspec.json.encode(features), type=list[Feature])  # 1 and 1.0 are one minimum
-    meaning = [msgspec.structs.replace(feature, reference=None, description="") for feature in written]
+    meaning = [
+        msgspec.structs.replace(feature, reference=None, description="", in_files=msgspec.UNSET) for feature in written
+    ]
     return hashlib.sha256(msgspec.json.encode(meaning, order="deterministic")).hexdigest()
 
 

@@ -60,6 +60,9 @@ def feature_violations(feature: Feature) -> list[str]:
         found += _category_violations(feature)
     else:
         found += _range_violations(feature)
+    found += _missing_value_violations(feature)
+    if feature.in_files and feature.in_files.date_format is not None and feature.type != "timestamp":
+        found.append("in_files: only a timestamp has a date_format")
     if feature.reference is not None:
         found += [f"reference: {rule}" for rule in _histogram_violations(feature, feature.reference)]
     return found
@@ -125,6 +128,23 @@ def _category_violations(feature: Feature) -> Iterator[str]:
         yield "imputation.value is not the position of a category"
 
 
+def _missing_value_violations(feature: Feature) -> Iterator[str]:
+    values = feature.missing_values or []
+    if not values:
+        return
+    if feature.type in ("boolean", "timestamp"):
+        yield f"a {feature.type} has no missing_values; only null is missing"
+    elif feature.type == "category":
+        if not all(isinstance(value, str) and value not in (feature.categories or []) for value in values):
+            yield "missing_values are texts that are not categories"
+    elif not all(isinstance(value, float | int) and _is_exact(value) for value in values):
+        yield "missing_values are numbers that a 32-bit float holds exactly, as clients may send them so"
+    if len(set(values)) != len(values):
+        yield "missing_values: a value appears twice"
+    if not feature.nullable:
+        yield "missing_values need a nullable feature"
+
+
 def _histogram_violations(feature: Feature, histogram: Histogram) -> Iterator[str]:
     if feature.type == "category":
         if histogram.edges or len(histogram.counts) != len(feature.categories or []):
@@ -175,6 +195,10 @@ def _is_time(text: str) -> bool:
 
 def _rises(values: Sequence[float]) -> bool:
     return all(low < high for low, high in pairwise(values))
+
+
+def _is_exact(value: float) -> bool:
+    return _is_float32(value) and struct.unpack("<f", struct.pack("<f", value))[0] == value
 
 
 def _is_float32(value: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 __all__ = [
     "RESERVED_NAME",
@@ -25,6 +25,7 @@ __all__ = [
     "Histogram",
     "Identity",
     "Imputation",
+    "InFiles",
     "Interval",
     "ModelIdentity",
     "OnOutOfRange",
@@ -108,6 +109,18 @@ class Histogram(_Struct, frozen=True, kw_only=True):
     missing: Annotated[int, Meta(ge=0, description="Rows without a value.")] = 0
 
 
+class InFiles(_Struct, frozen=True, kw_only=True):
+    """How files of leads spell a feature; requests use JSON's own types and RFC 3339 and know nothing of it."""
+
+    missing: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=1024)]],
+        Meta(description="Texts that stand for a gap, besides an empty cell, `NA`, `null` and the like."),
+    ] = []
+    date_format: Annotated[
+        str | None, Meta(description="How times are written, as `strptime` takes it; null for RFC 3339.")
+    ] = None
+
+
 class Feature(_Struct, frozen=True, kw_only=True):
     """One column of the model's input, in the words of the table it comes from."""
 
@@ -148,6 +161,13 @@ class Feature(_Struct, frozen=True, kw_only=True):
     other_category: Annotated[
         str | None, Meta(description="Which of the categories stands for unknown ones; only under `other`.")
     ] = None
+    missing_values: Annotated[
+        list[float | Annotated[str, Meta(min_length=1, max_length=1024)]] | UnsetType,
+        Meta(
+            description="What counts as missing wherever it is sent: numbers (999), or for categories texts (`Select`)."
+        ),
+    ] = UNSET
+    in_files: Annotated[InFiles | UnsetType, Meta(description="How files spell it, where that is unusual.")] = UNSET
     personal: Annotated[
         bool, Meta(description="Values never appear in an error, a log or a golden lead, not even numbers.")
     ] = False

@@ -70,7 +70,9 @@ class _RecordLayout:
 
     def path(self, row: int, column: int) -> str:
         name = self.id_field if column == ID else self.names[column]
-        return f"$.instances[{row}]" + (f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]")
+        return f"$.instances[{row}]" + (
+            f".{name}" if name.isidentifier() else f"[{json.dumps(name, ensure_ascii=False)}]"
+        )
 
 
 def from_tensors(plan: FeaturePlan, tensors: Sequence[Tensor], *, max_leads: int) -> Batch:

@@ -73,6 +73,8 @@ def _encode(
     values = raw.copy()
     findings: list[Finding] = []
     unknown = clipped = imputed = np.zeros(len(plan.features), dtype=np.int64)
+    for column, numbers in plan.sentinels:
+        values[np.isin(values[:, column], numbers), column] = np.nan
     if plan.timestamps.size:
         moments = np.asarray(as_of, dtype=np.float64).reshape(-1, 1)
         values[:, plan.timestamps] = np.floor((moments - values[:, plan.timestamps]) / SECONDS_PER_DAY)

@@ -119,6 +119,10 @@ def describe(feature: Feature) -> str:
     else:
         kind = "a whole number" if feature.type == "integer" else "a finite number"
         words = f"{kind}{_range(feature, unit)}"
+    gaps = feature.missing_values or []
+    if gaps:
+        listed = ", ".join(gap if isinstance(gap, str) else f"{gap:.12g}" for gap in gaps[:4])
+        words += f", or {listed}{' …' if len(gaps) > 4 else ''} for missing"
     return f"{feature.name}: {words}{', or null' if feature.nullable else ''}"
 
 

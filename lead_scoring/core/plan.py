@@ -135,16 +135,27 @@ class FeaturePlan:
         return np.array([_unknown_to(feature) for feature in self.features])
 
     @cached_property
-    def codes(self) -> dict[int, dict[str | bytes, int]]:
-        """For each category column, the position of every category, by text and by its UTF-8 bytes."""
-        found: dict[int, dict[str | bytes, int]] = {}
+    def codes(self) -> dict[int, dict[str | bytes, float]]:
+        """For each category column, the position of every category, by text and by its UTF-8 bytes; NaN for gaps."""
+        found: dict[int, dict[str | bytes, float]] = {}
         for column in np.flatnonzero(self.categories).tolist():
-            table: dict[str | bytes, int] = {}
+            table: dict[str | bytes, float] = {}
             for position, category in enumerate(self.features[column].categories or []):
                 table[category] = position
                 table[category.encode()] = position
+            for text in self.features[column].missing_values or []:
+                table[str(text)] = table[str(text).encode()] = np.nan
             found[column] = table
         return found
+
+    @cached_property
+    def sentinels(self) -> tuple[tuple[int, NDArray[np.float64]], ...]:
+        """The columns of numbers some of which count as missing, with those numbers."""
+        return tuple(
+            (column, np.array(feature.missing_values, dtype=np.float64))
+            for column, feature in enumerate(self.features)
+            if feature.missing_values and feature.type != "category"
+        )
 
     @cached_property
     def fills(self) -> NDArray[np.bool_]:

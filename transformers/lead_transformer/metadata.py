@@ -94,6 +94,7 @@ def _feature_input(feature: Feature) -> dict[str, Any]:
         "out_of_range": feature.out_of_range,
         "categories": feature.categories,
         "unknown_category": feature.unknown_category if feature.type == "category" else None,
+        "missing_values": feature.missing_values or None,
         "personal": feature.personal or None,
     }
     return {
