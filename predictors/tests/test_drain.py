@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import signal
 import threading
 import time
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 import tritonclient.http as triton_http
 from running import DEADLINE_S, MODEL, Predictor, arrays, ask, frame_request, infer, running
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 
 def quiet_end(predictor: Predictor) -> None:
@@ -123,3 +127,63 @@ def test_not_ready_while_draining(heavy_folder: Path, tmp_path: Path) -> None:
             assert not client.is_server_ready()
             assert client.is_server_live()
         quiet_end(predictor)
+
+
+def test_what_was_on_the_wire_before_the_signal_is_answered(heavy_folder: Path, tmp_path: Path) -> None:
+    """Stopped, the server finds requests and signal at once when it goes on: it must not look at the signal alone."""
+    matrix = np.nan_to_num(heavy_model.leads(3))
+    body = {"inputs": [{"name": "features", "datatype": "FP32", "shape": [3, 50], "data": matrix.ravel().tolist()}]}
+    with running(heavy_folder, tmp_path) as predictor, predictor.channel() as channel:
+        infer(channel, matrix)
+        rest = http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=DEADLINE_S)
+        rest.connect()
+        predictor.process.send_signal(signal.SIGSTOP)
+        calls = [
+            GRPCInferenceServiceStub(channel).ModelInfer.future(frame_request(matrix, "margin"), timeout=DEADLINE_S)
+            for _ in range(20)
+        ]
+        rest.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(body))
+        wait_until_received(predictor.grpc_port, 20 * matrix.nbytes)
+        predictor.terminate()
+        predictor.process.send_signal(signal.SIGCONT)
+        assert [len(arrays(call.result(), 3)["margin"]) for call in calls] == [3] * 20
+        assert rest.getresponse().status == 200
+        rest.close()
+        quiet_end(predictor)
+
+
+def wait_until_received(port: int, count: int) -> None:
+    """Wait until so many bytes lie unread in the socket of a connection to a port."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        for name in ("tcp", "tcp6"):
+            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                local, unread = int(fields[1].rpartition(":")[2], 16), int(fields[4].partition(":")[2], 16)
+                if fields[3] == "01" and local == port and unread >= count:
+                    return
+        threading.Event().wait(0.01)
+    raise AssertionError("the requests never arrived")
+
+
+def test_rest_serves_as_long_as_grpc(folder: Path, tmp_path: Path) -> None:
+    """Left to itself, uvicorn takes the signal and closes its door while the other one is still open."""
+    with running(folder, tmp_path) as predictor:
+        predictor.terminate()
+        while rest_answers(predictor.http_port):
+            pass
+        with predictor.channel() as channel, pytest.raises(grpc.RpcError) as closed:
+            GRPCInferenceServiceStub(channel).ServerLive(pb.ServerLiveRequest(), timeout=DEADLINE_S)
+        assert closed.value.code() is grpc.StatusCode.UNAVAILABLE
+        quiet_end(predictor)
+
+
+def rest_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    try:
+        connection.request("GET", "/v2/health/live")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
-from running import DEADLINE_S, MODEL, Predictor, running
+from running import DEADLINE_S, MODEL, Predictor, infer, running
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -240,6 +241,8 @@ def test_nothing_around_it_changes_its_settings_and_it_writes_nothing(folder: Pa
         "MLSERVER_MODEL_MAX_BATCH_SIZE": "100",
         "MLSERVER_MODEL_MAX_BATCH_TIME": "1",
         "MLSERVER_MODEL_URI": "/etc/passwd",
+        "MLSERVER_SERVER_VERSION": "planted",
+        "MLSERVER_EXTENSIONS": '["planted"]',
         "MLSERVER_CACHE_ENABLED": "true",
         "MLSERVER_KAFKA_ENABLED": "true",
         "MLSERVER_TRACING_SERVER": "localhost:4317",
@@ -256,6 +259,9 @@ def test_nothing_around_it_changes_its_settings_and_it_writes_nothing(folder: Pa
         stub = GRPCInferenceServiceStub(channel)
         told = stub.ModelMetadata(pb.ModelMetadataRequest(name=MODEL), timeout=DEADLINE_S)
         assert (told.name, list(told.versions)) == (MODEL, ["1"])
+        server = stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=DEADLINE_S)
+        assert (server.version, list(server.extensions)) == ("1.7.1", [])
+        assert infer(channel, np.zeros((2, 8), dtype=np.float32))["margin"].shape == (2,)
         children = Path(f"/proc/{predictor.process.pid}/task/{predictor.process.pid}/children").read_text()
         assert children == ""
     assert sorted(cwd.iterdir()) == before
