@@ -99,8 +99,17 @@ lock: $(UV_INSTALLED) ## Resolve both environments anew, with hashes
 
 ## -- the models
 
-models: install ## Train the shipped models anew, to the same bytes
-	$(STACK) models
+models: install ## Train the shipped versions anew into dist/model-repo: the same models, to the byte
+	rm -rf dist/model-repo dist/candidate-1 dist/candidate-2
+	mkdir -p dist
+	$(STACK) generate --leads 20000 --seed 1 --out dist/leads-1.parquet
+	$(STACK) train --data dist/leads-1.parquet --version 1 --seed 1 --parameter max_depth=3 --parameter rounds=120 \
+	  --out dist/candidate-1
+	$(STACK) package dist/candidate-1 --repository dist/model-repo
+	$(STACK) generate --leads 150000 --seed 2 --out dist/leads-2.parquet
+	$(STACK) train --data dist/leads-2.parquet --version 2 --seed 2 --baseline dist/model-repo/lead-scoring/1 \
+	  --out dist/candidate-2
+	$(STACK) package dist/candidate-2 --repository dist/model-repo
 
 ## -- the house
 

@@ -18,6 +18,8 @@ from lead_scoring.local.run_folder import RunFolder, Variant
 __all__ = ["Choice", "envoy_command", "predictor_command", "read_contracts", "transformer_command", "variants"]
 
 DRAIN_S = 1
+_MAX_SOCKET_BYTES = 107
+"""Longest path of a unix socket on Linux."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +103,10 @@ def predictor_command(choice: Choice, variant: Variant) -> Command:
             str(choice.predictor_python.absolute()), "-m", "lead_predictor",
             "--model-dir", variant.folder,
             "--http-port", str(variant.predictor_rest_port), "--grpc-port", str(variant.predictor_grpc_port),
+            *_socket_option("--socket", choice, variant),
         ],
         log=choice.folder.logs / f"{variant.name}-predictor.log",
-        environment=_environment(),
+        environment={"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
 
 
@@ -116,9 +119,10 @@ def transformer_command(choice: Choice, variant: Variant) -> Command:
             "--model-dir", variant.folder, "--variant", variant.name, "--host", "127.0.0.1",
             "--http_port", str(variant.rest_port), "--grpc_port", str(variant.grpc_port),
             "--predictor_host", f"127.0.0.1:{variant.predictor_grpc_port}",
+            *_socket_option("--predictor-socket", choice, variant),
         ],
         log=choice.folder.logs / f"{variant.name}-transformer.log",
-        environment=_environment(),
+        environment={"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
 
 
@@ -140,10 +144,11 @@ def envoy_command(choice: Choice) -> Command:
     )  # fmt: skip
 
 
-def _environment() -> dict[str, str]:
-    # XGBoost would take every core in each of the two predictors.
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 4))
-    return {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": threads}
+def _socket_option(option: str, choice: Choice, variant: Variant) -> list[str]:
+    """Return where transformer and predictor meet; nothing if no path is short enough: then they meet over gRPC."""
+    path = choice.folder.root / f"{variant.name}.sock"
+    shortest = min(str(path), os.path.relpath(path), key=len)
+    return [option, shortest] if len(os.fsencode(shortest)) <= _MAX_SOCKET_BYTES else []
 
 
 def _versions(folder: Path) -> list[str]:

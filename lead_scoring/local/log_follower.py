@@ -21,7 +21,12 @@ def is_warning(line: bytes) -> bool:
 
 
 async def follow(
-    logs: Mapping[str, Path], say: Callable[[str], None], *, everything: bool, every_s: float = 0.2
+    logs: Mapping[str, Path],
+    say: Callable[[str], None],
+    *,
+    everything: bool,
+    from_now: bool = False,
+    every_s: float = 0.2,
 ) -> None:
     """Pass on new lines with the name of their process in front, until cancelled.
 
@@ -29,10 +34,11 @@ async def follow(
         logs: file by name; a file that doesn't exist yet is waited for.
         say: gets one line at a time.
         everything: all lines instead of warnings and errors.
+        from_now: leave out what is there already.
         every_s: how often to look.
     """
     width = max(map(len, logs), default=0)
-    offsets = dict.fromkeys(logs, 0)
+    offsets = {name: path.stat().st_size if from_now and path.exists() else 0 for name, path in logs.items()}
     while True:
         for name, path in logs.items():
             for line in _new_lines(path, offsets, name):

@@ -63,18 +63,25 @@ class _Stack:
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal)
         self._write_configuration()
-        follower: asyncio.Task[None] | None = None
+        following: list[asyncio.Task[None]] = []
         try:
             await self._start()
-            logs = {process.command.name: process.command.log for process in self._runner.processes}
-            follower = asyncio.create_task(log_follower.follow(logs, self._say, everything=self._choice.verbose))
+            if self._choice.verbose:
+                following.append(self._follow())
             if await self._unless_ended(self._become_ready()):
                 self._present()
+                if not self._choice.verbose:
+                    following.append(self._follow())  # before, they only complain that the others are not up yet
                 await self._unless_ended(self._told_to_stop.wait())
         finally:
             await self._stop()
-            if follower is not None:
-                follower.cancel()
+            for task in following:
+                task.cancel()
+
+    def _follow(self) -> asyncio.Task[None]:
+        logs = {process.command.name: process.command.log for process in self._runner.processes}
+        everything = self._choice.verbose
+        return asyncio.create_task(log_follower.follow(logs, self._say, everything=everything, from_now=not everything))
 
     def _on_signal(self) -> None:
         if self._told_to_stop.is_set():

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lead_scoring.local import envoy, layout, routes
 from lead_scoring.local.admin import Admin
@@ -49,8 +50,8 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(work: Path) -> Iterator[Gateway]:
-    """Start both upstreams and Envoy."""
+def running_gateway(work: Path, edit: Callable[[dict[str, Any]], None] = lambda _: None) -> Iterator[Gateway]:
+    """Start both upstreams and Envoy; `edit` may change what Envoy is told."""
     stable, canary = Echo("v1"), Echo("v2")
     choice = Choice(port=free_ports(1)[0], run_root=work)
     folder = choice.folder
@@ -70,6 +71,7 @@ def running_gateway(work: Path) -> Iterator[Gateway]:
             routes_file=folder.routes,
             access_log=folder.logs / "access.log",
         )
+        edit(bootstrap)
         folder.bootstrap.write_text(json.dumps(bootstrap))
         command = layout.envoy_command(choice)
         with command.log.open("wb") as log:

@@ -13,6 +13,7 @@ from lead_scoring.local import layout, local_replies
 from lead_scoring.local.envoy import Upstream, bootstrap
 from lead_scoring.local.layout import Choice
 from lead_scoring.local.routes import GRPC_METHODS, routes
+from lead_scoring.local.run_folder import Variant
 from lead_scoring.local.split import Split
 
 
@@ -63,6 +64,17 @@ def test_every_route_mirrors_under_shadow_and_none_otherwise() -> None:
 def test_no_method_of_the_repository_is_routed() -> None:
     assert not [method for method in GRPC_METHODS if method.startswith("Repository")]
     assert "epository" not in json.dumps(routes(model="m", split=Split("v1", "v2", 50), version="1"))
+
+
+def test_transformer_and_predictor_meet_at_a_socket_unless_its_path_is_too_long(tmp_path: Path) -> None:
+    variant = Variant("v1", "stable", "1", "/1", 1, 2, 3, 4)
+    near, far = Choice(run_root=tmp_path), Choice(run_root=tmp_path / ("deep" * 30))
+    predictor, transformer = layout.predictor_command(near, variant), layout.transformer_command(near, variant)
+    assert predictor.arguments[-2] == "--socket"
+    assert transformer.arguments[-2:] == ["--predictor-socket", predictor.arguments[-1]]
+    assert Path(predictor.arguments[-1]).absolute().resolve() == near.folder.root.resolve() / "v1.sock"
+    for command in (layout.predictor_command(far, variant), layout.transformer_command(far, variant)):
+        assert not [word for word in command.arguments if "socket" in word or word.endswith(".sock")]
 
 
 def test_local_replies_are_json_for_rest_and_text_for_grpc() -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -18,8 +22,9 @@ from lead_scoring.core.hashing import variant_of
 from lead_scoring.errors import StackError
 from lead_scoring.local import control
 from lead_scoring.local.envoy import MAX_BODY_BYTES
+from lead_scoring.local.ports import free_ports
 from lead_scoring.local.routes import GRPC_METHODS, ROUTE_TIMEOUT_S
-from tests.local.gateway import INFER, MODEL, Gateway
+from tests.local.gateway import INFER, MODEL, Gateway, running_gateway
 from tests.support.stack import until
 
 KEYS = [f"lead-{number}" for number in range(2500)] + ["", "ä ö ü", "x" * 500, "a@example.com"]
@@ -280,6 +285,49 @@ def test_a_slow_shadow_costs_the_client_nothing(gateway: Gateway, client: httpx.
     answers = [client.post(INFER) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
     assert max(answer.elapsed.total_seconds() for answer in answers) < ROUTE_TIMEOUT_S
+
+
+@contextmanager
+def upstream_that(closes_after: bytes) -> Iterator[int]:
+    """Listen on a free port and hang up on every connection once it has sent this."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                received = b""
+                while closes_after not in received:
+                    received += connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+
+
+@pytest.mark.parametrize(("listens", "attempts"), [(False, 2), (True, 1)])
+def test_one_retry_and_only_if_no_pod_can_have_seen_the_request(tmp_path: Path, listens: bool, attempts: int) -> None:
+    with upstream_that(closes_after=b"the body") as port:
+        wanted = port if listens else free_ports(1)[0]
+
+        def point_stable_there(bootstrap: dict[str, Any]) -> None:
+            for cluster in bootstrap["static_resources"]["clusters"]:
+                del cluster["health_checks"]  # they would find out first
+                if cluster["name"] == "v1-rest":
+                    (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+                    endpoint["endpoint"]["address"]["socket_address"]["port_value"] = wanted
+
+        with running_gateway(tmp_path, point_stable_there) as gateway:
+            answer = httpx.post(gateway.url + INFER, content=b"the body", timeout=30)
+            assert (answer.status_code, answer.json()) == (503, {"error": "the service is unavailable; try again"})
+            log = gateway.folder.logs / "access.log"
+            until(lambda: answer.headers["x-request-id"] in log.read_text(), "the request is logged")
+            assert json.loads(log.read_text().splitlines()[-1])["attempts"] == attempts
 
 
 def test_shift_refuses_a_canary_that_is_not_ready_and_changes_nothing(gateway: Gateway, client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -253,3 +254,4 @@ def test_make_run_and_its_commands(tmp_path: Path) -> None:
         own.process.wait(DEADLINE_S)
         until(lambda: not any(map(alive, pids)), "all are gone")
         assert re.search(r"^ended after [\d.]+ s$", own.output.read_text(), re.MULTILINE)
+        shutil.rmtree(own.folder.root)

@@ -52,6 +52,18 @@ async def test_lines_come_whole_and_once_with_their_name(tmp_path: Path, everyth
     assert said == expected
 
 
+async def test_what_was_there_before_can_be_left_out(tmp_path: Path) -> None:
+    said: list[str] = []
+    log = tmp_path / "one.log"
+    log.write_bytes(b"WARN old\n")
+    following = asyncio.create_task(follow({"one": log}, said.append, everything=False, from_now=True, every_s=0.001))
+    await asyncio.sleep(0.01)
+    with log.open("ab") as file:
+        file.write(b"WARN new\n")
+    await asyncio.to_thread(until, lambda: said == ["one | WARN new"], "the new line alone is said")
+    following.cancel()
+
+
 async def test_a_line_without_end_does_not_hold_up_the_rest(tmp_path: Path) -> None:
     said: list[str] = []
     log = tmp_path / "one.log"
