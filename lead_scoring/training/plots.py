@@ -32,6 +32,7 @@ _SETTINGS: Any = {
     "xtick.color": _INK,
     "ytick.color": _INK,
     "legend.frameon": False,
+    "text.parse_math": False,  # a feature may be called `$x$`
 }
 _MOST_POINTS = 300
 
