@@ -120,6 +120,8 @@ def _feature_faults(feature: FeatureDraft) -> list[str]:
         found.append(f"imputation: a {feature.type} has no median")
     if feature.encoder is not None and feature.type != "category":
         found.append("only a category chooses its encoder")
+    if set("[]<") & set(feature.name):
+        found.append("XGBoost takes no `[`, `]` or `<` in a name")
     if feature.monotone and feature.type == "category" and feature.encoder != "ordinal":
         found.append("monotone needs an order: only categories encoded as `ordinal` have one")
     return found

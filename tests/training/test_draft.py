@@ -53,6 +53,7 @@ def test_the_published_schema_accepts_the_built_in_draft_and_refuses_a_typo() ->
     [
         (("features", 0, "name"), "plan", "appears twice"),
         (("features", 0, "name"), "lead_id", "must differ"),
+        (("features", 0, "name"), "age <b>", "XGBoost takes no"),
         (("target_field",), "age", "must differ"),
         (("time_field",), "converted", "must differ"),
         (("features", 0, "minimum"), 200, "minimum is greater than maximum"),
