@@ -21,11 +21,24 @@ from tests.support.stack import SHIPPED, Stack, alive, until
 COUNT = 1000
 MARK = "kilroy.was.here"
 """Stands in whatever hostile text clients send here: it may come back in no error and stand in no log."""
+LONG = MARK + "x" * 2**20
 
 
 @pytest.fixture(scope="session")
 def leads() -> list[dict[str, Any]]:
     return generated(COUNT, seed=20261121)
+
+
+@pytest.fixture(scope="session")
+def few(leads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Three leads whose ids must not come back in an error either."""
+    return [{**lead, "lead_id": f"{MARK}-{row}"} for row, lead in enumerate(leads[:3])]
+
+
+@pytest.fixture(scope="session")
+def contract(stack: Stack) -> Contract:
+    """Stable's."""
+    return stack.contract()
 
 
 @dataclass(frozen=True)

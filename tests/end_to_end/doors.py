@@ -126,6 +126,19 @@ class Doors:
 
         return patiently(attempt, lambda error: error is not None and error.code() in BUSY_GRPC)
 
+    def raw_refusal(self, path: str, raw: bytes) -> grpc.RpcError | None:
+        """Send bytes to any gRPC method; return the refusal, None if it was answered."""
+        method = self._channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
+
+        def attempt() -> grpc.RpcError | None:
+            try:
+                method(raw, timeout=60)
+            except grpc.RpcError as error:
+                return error
+            return None
+
+        return patiently(attempt, lambda error: error is not None and error.code() in BUSY_GRPC)
+
     def _call(self, message: Any, headers: dict[str, str]) -> Answer:
         metadata = [(name.lower(), value) for name, value in headers.items()]
 
