@@ -6,6 +6,7 @@ Tree::
     ├── ContractError         a contract.json that can't be used            (exit 2, never served)
     ├── PackageError          a version folder that can't be trusted        (exit 3, never Ready)
     ├── TrainingError         data or settings no honest model can come of  (exit 4)
+    ├── TableError            a file that can't be read as a table          (exit 6)
     ├── StackError            the local stack can't start or went down      (exit 5)
     ├── RequestError          the caller's fault                            (4xx)
     │   └── InvalidLeads      with a list of `Problem`s                     (400 / INVALID_ARGUMENT)
@@ -36,6 +37,7 @@ __all__ = [
     "RequestError",
     "ServiceError",
     "StackError",
+    "TableError",
     "TrainingError",
 ]
 
@@ -88,6 +90,12 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, got {self.got}; {self.remedy}"
+
+
+class TableError(LeadScoringError):
+    """A file that can't be read as a table of leads."""
+
+    exit_code = 6
 
 
 class RequestError(LeadScoringError):

@@ -1,0 +1,1 @@
+"""From somebody else's table to the draft of a contract, and a table scored without any server."""
