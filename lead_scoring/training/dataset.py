@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
+import xxhash
 from numpy.typing import NDArray
 
 from lead_scoring.contract.types import Feature
 from lead_scoring.core.assembly import seconds
 from lead_scoring.core.features import Encoded, encode
 from lead_scoring.core.plan import FeaturePlan
-from lead_scoring.errors import TrainingError
+from lead_scoring.errors import TableError, TrainingError
+from lead_scoring.tables import cells
+from lead_scoring.tables.files import decimal_of, read_table
 from lead_scoring.training.draft import ContractDraft
 
-__all__ = ["Dataset", "load", "raw_matrix", "read_table"]
+__all__ = ["Dataset", "chance_of", "load", "raw_matrix"]
 
 MOST_REFUSED = 0.02
 """Training stops if serving would refuse more than this share of the rows: then table and draft don't fit."""
@@ -30,7 +29,7 @@ MOST_REFUSED = 0.02
 
 @dataclass(frozen=True)
 class Dataset:
-    """n rows that serving would accept, oldest first.
+    """n rows that serving would accept, oldest first; where the table has no time, in the order of `chance`.
 
     Attributes:
         table: the rows as they were read.
@@ -40,6 +39,8 @@ class Dataset:
         raw: `(n, f)` float64 as `core.features.encode` takes it.
         refused: how many rows were left out because serving would refuse them, by ``feature: reason``.
         sha256: of the file that the rows came from.
+        chance: `(n,)` in [0, 1), the same for all rows of a lead, never falling: what leads are split by where the
+            table has no time; else None.
     """
 
     table: pa.Table
@@ -49,6 +50,12 @@ class Dataset:
     raw: NDArray[np.float64]
     refused: dict[str, int]
     sha256: str
+    chance: NDArray[np.float64] | None = None
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """What the rows are in order of, and split by: their moments, or chance."""
+        return self.moment_s if self.chance is None else self.chance
 
     def __len__(self) -> int:
         return len(self.target)
@@ -59,7 +66,7 @@ class Dataset:
 
 
 def load(path: Path, draft: ContractDraft, features: Sequence[Feature]) -> Dataset:
-    """Read a Parquet or CSV file (`.csv`) that has the draft's columns.
+    """Read a Parquet or CSV file that has the draft's columns.
 
     Args:
         path: the file.
@@ -70,42 +77,46 @@ def load(path: Path, draft: ContractDraft, features: Sequence[Feature]) -> Datas
         TrainingError: the file can't be read, a column is absent or of the wrong kind, an id, time or outcome is
             missing, or serving would refuse more than 2 % of the rows.
     """
-    table, sha256 = read_table(path, features)
+    try:
+        table, sha256 = read_table(path)
+    except TableError as error:
+        raise TrainingError(str(error)) from error
+    if draft.id_from == "row":
+        if draft.id_field in table.column_names:
+            raise TrainingError(f"{draft.id_field}: is a column of the table, so ids need not be row numbers")
+        table = table.append_column(draft.id_field, pa.array([str(row + 1) for row in range(table.num_rows)]))
     for name in (draft.id_field, draft.time_field, draft.target_field):
-        column = _column(table, name)
-        if column.null_count:
-            raise TrainingError(f"{name}: missing in {column.null_count} of {table.num_rows} rows; every row needs one")
+        gaps = 0 if name is None else cells.texts(_column(table, name)).null_count
+        if gaps:
+            raise TrainingError(f"{name}: missing in {gaps} of {table.num_rows} rows; every row needs one")
     if table.num_rows == 0:
         raise TrainingError("the table has no rows")
-    moment_s = _seconds(_column(table, draft.time_field), draft.time_field)
-    target = _target(_column(table, draft.target_field), draft.target_field)
-    order = np.argsort(moment_s, kind="stable")
+    target = _target(_column(table, draft.target_field), draft.target_field, draft.positive)
+    ids = cells.texts(_column(table, draft.id_field)).combine_chunks().dictionary_encode()
+    chance = None
+    if draft.time_field is None:
+        moment_s = np.full(table.num_rows, seconds(draft.as_of or ""))
+        chance = chance_of(ids)
+        order = np.argsort(chance, kind="stable")
+        chance = chance[order]
+    else:
+        moment_s = _moments(_column(table, draft.time_field), draft.time_field, draft.time_format)
+        order = np.argsort(moment_s, kind="stable")
     table, moment_s, target = table.take(pa.array(order)), moment_s[order], target[order]
     raw = raw_matrix(features, table)
     keep, refused = _acceptable(features, raw, moment_s)
-    table = table.filter(pa.array(keep))
-    ids = _column(table, draft.id_field).combine_chunks().dictionary_encode()
-    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    group = ids.indices.to_numpy(zero_copy_only=False).astype(np.intp)
-    return Dataset(table, group, moment_s[keep], target[keep], raw[keep], refused, sha256)
+    group = ids.indices.to_numpy(zero_copy_only=False).astype(np.intp)[order][keep]
+    return Dataset(
+        table.filter(pa.array(keep)), group, moment_s[keep], target[keep], raw[keep], refused, sha256,
+        chance if chance is None else chance[keep],
+    )  # fmt: skip
 
 
-def read_table(path: Path, features: Sequence[Feature]) -> tuple[pa.Table, str]:
-    """Read a file; return its table and its SHA-256.
-
-    Raises:
-        TrainingError: it can't be read.
-    """
-    texts = {feature.name: pa.string() for feature in features if feature.type == "category"}
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if path.suffix.lower() == ".csv":
-            options = pcsv.ConvertOptions(column_types=texts, strings_can_be_null=True)
-            return pcsv.read_csv(path, convert_options=options), sha256
-        return pq.read_table(path), sha256
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{path}: can't be read as a table: {error}") from error
+def chance_of(ids: pa.DictionaryArray) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each row that only its lead's id decides: the same in whatever table it comes."""
+    of_word = np.array([xxhash.xxh64_intdigest(word, seed=1) for word in ids.dictionary.to_pylist()], dtype=np.float64)
+    found: NDArray[np.float64] = of_word[ids.indices.to_numpy(zero_copy_only=False)] / 2.0**64
+    return np.minimum(found, np.nextafter(1.0, 0.0))
 
 
 def raw_matrix(features: Sequence[Feature], table: pa.Table) -> NDArray[np.float64]:
@@ -115,65 +126,62 @@ def raw_matrix(features: Sequence[Feature], table: pa.Table) -> NDArray[np.float
         TrainingError: a column is absent or of the wrong kind.
     """
     raw = np.full((table.num_rows, len(features)), np.nan)
+    decimal = decimal_of(table)
     for position, feature in enumerate(features):
         column = _column(table, feature.name)
         if column.null_count == len(column):
             continue
-        if feature.type == "category":
-            raw[:, position] = _positions(column, feature)
-        elif feature.type == "timestamp":
-            raw[:, position] = _seconds(column, feature.name)
-        else:
-            raw[:, position] = _numbers(column, feature.name, feature.type)
+        found = cells.read(feature, column, decimal=decimal)
+        if found.bad.any():
+            raise TrainingError(_unreadable(feature, column, found.bad))
+        raw[:, position] = found.value
     return raw
 
 
+def _unreadable(feature: Feature, column: pa.ChunkedArray, bad: NDArray[np.bool_]) -> str:
+    kind = _WORDS[feature.type]
+    if bad.sum() == len(column) - column.null_count:
+        got = "booleans" if pa.types.is_boolean(column.type) and kind != "times" else column.type
+        return f"{feature.name}: expected a column of {kind}, got {got}"
+    return (
+        f"{feature.name}: {bad.sum()} of {len(bad)} cells can't be read as {kind}; name their words in "
+        "in_files.missing if they stand for gaps, or choose another type"
+    )
+
+
+_WORDS = {
+    "number": "numbers", "integer": "integers", "boolean": "booleans", "category": "texts", "timestamp": "times",
+}  # fmt: skip
+
+
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if table.schema.get_all_field_indices(name) and len(table.schema.get_all_field_indices(name)) == 1:
+    if len(table.schema.get_all_field_indices(name)) == 1:
         return table.column(name)
     raise TrainingError(f"the table needs exactly one column {name!r}")
 
 
-def _numbers(column: pa.ChunkedArray, name: str, kind: str) -> NDArray[np.float64]:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
-        raise TrainingError(f"{name}: expected a column of {kind}s, got {column.type}")
-    if pa.types.is_boolean(column.type) != (kind == "boolean") and pa.types.is_boolean(column.type):
-        raise TrainingError(f"{name}: expected a column of {kind}s, got booleans")
-    return _filled(column.cast(pa.float64(), safe=False))
-
-
-def _positions(column: pa.ChunkedArray, feature: Feature) -> NDArray[np.float64]:
-    texts = column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
-        raise TrainingError(f"{feature.name}: expected a column of texts, got {column.type}")
-    known = pa.array(feature.categories or [], type=texts.type)
-    found = pc.fill_null(pc.index_in(texts, value_set=known), -1)
-    absent = pc.or_(pc.is_null(texts), pc.equal(pc.fill_null(texts, ""), ""))
-    return np.where(_mask(absent), np.nan, found.to_numpy().astype(np.float64))
-
-
-def _seconds(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        whole = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-        return _filled(whole.cast(pa.float64(), safe=False)) / 1e6
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return _filled(column.cast(pa.float64(), safe=False))
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        try:
-            return np.array([np.nan if text in (None, "") else seconds(text) for text in column.to_pylist()])
-        except (ValueError, OverflowError) as error:
-            raise TrainingError(f"{name}: holds a text that is no RFC 3339 time") from error
+def _moments(column: pa.ChunkedArray, name: str, date_format: str | None) -> NDArray[np.float64]:
+    found = cells.moments(column, date_format=date_format)
+    if not found.bad.any() and not np.isnan(found.value).any():
+        return found.value
+    if cells.is_text(column.type):
+        raise TrainingError(f"{name}: holds a text that is no {date_format or 'RFC 3339'} time")
     raise TrainingError(f"{name}: expected a column of times, got {column.type}")
 
 
-def _target(column: pa.ChunkedArray, name: str) -> NDArray[np.bool_]:
-    if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+def _target(column: pa.ChunkedArray, name: str, positive: str | None) -> NDArray[np.bool_]:
+    if positive is not None:
+        words = np.array(cells.texts(column).to_pylist(), dtype=object)
+        chosen: NDArray[np.bool_] = words == positive
+        if not chosen.any():
+            raise TrainingError(f"{name}: no outcome is {positive!r}")
+        return chosen
+    found = cells.truths(column)
+    if found.bad.all():
         raise TrainingError(f"{name}: expected outcomes true and false (or 1 and 0), got {column.type}")
-    values = column.cast(pa.float64(), safe=False).to_numpy()
-    if not np.isin(values, (0.0, 1.0)).all():
+    if found.bad.any() or not np.isin(found.value, (0.0, 1.0)).all():
         raise TrainingError(f"{name}: an outcome is neither true nor false (1 nor 0)")
-    found: NDArray[np.bool_] = values > 0
-    return found
+    return found.value > 0
 
 
 def _acceptable(
@@ -190,14 +198,3 @@ def _acceptable(
         worst = ", ".join(f"{what} in {count} rows" for what, count in refused.most_common(3))
         raise TrainingError(f"serving would refuse {share:.1%} of the rows ({worst}); mend the table or the draft")
     return keep, dict(sorted(refused.items()))
-
-
-def _filled(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Return a float64 column as an array, NaN for null."""
-    found: NDArray[np.float64] = pc.fill_null(column, np.nan).to_numpy()
-    return found
-
-
-def _mask(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = column.to_numpy().astype(bool)
-    return found

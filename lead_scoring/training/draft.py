@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from lead_scoring.contract.types import FeatureType, Name, OnOutOfRange, OnUnknownCategory
+from lead_scoring.contract.types import FeatureType, InFiles, Name, OnOutOfRange, OnUnknownCategory
 
 __all__ = [
     "Capacity",
@@ -19,6 +19,8 @@ __all__ = [
     "DraftModel",
     "FeatureDraft",
     "ImputationDraft",
+    "LeftOut",
+    "Note",
     "Parameters",
     "Policy",
     "Probabilities",
@@ -64,6 +66,10 @@ class FeatureDraft(_Struct, frozen=True, kw_only=True):
     out_of_range: OnOutOfRange = "reject"
     unknown_category: OnUnknownCategory = "reject"
     other_category: str | None = None
+    missing_values: Annotated[
+        list[float | str], Meta(description="Values that count as missing, wherever they come from: 999, `Select`.")
+    ] = []
+    in_files: InFiles | None = None
     personal: bool = False
     monotone: Literal[-1, 0, 1] = 0
     encoder: Annotated[
@@ -134,17 +140,51 @@ class Parameters(_Struct, frozen=True, kw_only=True):
     split: Split = Split()
 
 
+class Note(_Struct, frozen=True, kw_only=True):
+    """Something that whoever edits the draft should know; training does not read it."""
+
+    field: Annotated[str, Meta(description="The column it is about; empty if it is about the table.")] = ""
+    kind: Annotated[str, Meta(description="In a word or two: `leakage`, `constant`, `time drift` …")]
+    message: str
+
+
+class LeftOut(_Struct, frozen=True, kw_only=True):
+    """A column that is not a feature, and what it would be as one: to be moved to `features` if the reason is wrong."""
+
+    reason: str
+    feature: FeatureDraft
+
+
 class ContractDraft(_Struct, frozen=True, kw_only=True):
     """Everything that is decided before training."""
 
     schema_version: Literal[1] = 1
     model: DraftModel
     id_field: Annotated[str, Meta(min_length=1, description="Identifies a lead; its rows stay together.")] = "lead_id"
-    time_field: Annotated[str, Meta(min_length=1, description="The moment of scoring.")] = "scored_at"
+    id_from: Annotated[
+        Literal["column", "row"],
+        Meta(description="`row`: the table has no ids, and every row is a lead of its own, identified by its number."),
+    ] = "column"
+    time_field: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="The moment of scoring; null where the table has none: then leads are split by chance."),
+    ] = "scored_at"
+    time_format: Annotated[
+        str | None, Meta(description="How `time_field` is written in files, as `strptime` takes it; null for RFC 3339.")
+    ] = None
+    as_of: Annotated[
+        str | None, Meta(description="Without `time_field` only: the moment of scoring of all rows, RFC 3339.")
+    ] = None
     target_field: Annotated[str, Meta(min_length=1, description="The outcome, true or false.")] = "converted"
+    positive: Annotated[
+        str | None,
+        Meta(description="The word of `target_field` that is a positive outcome; null where it holds true or false."),
+    ] = None
     features: Annotated[list[FeatureDraft], Meta(min_length=1, max_length=2000)]
     buckets: Policy = Shares(shares=[0.2] * 5)
     training: Parameters = Parameters()
+    left_out: list[LeftOut] = []
+    notes: list[Note] = []
 
 
 def json_schema() -> dict[str, Any]:

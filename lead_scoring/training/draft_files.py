@@ -10,8 +10,17 @@ import msgspec
 
 from lead_scoring.contract.rules import feature_violations
 from lead_scoring.contract.types import DaysSince, Encoder, Feature, Identity, Imputation, Ordinal, TargetRate
+from lead_scoring.core.moments import seconds
 from lead_scoring.errors import ContractError
-from lead_scoring.training.draft import ContractDraft, FeatureDraft, Parameters, Policy, Probabilities, Shares
+from lead_scoring.training.draft import (
+    Capacity,
+    ContractDraft,
+    FeatureDraft,
+    Parameters,
+    Policy,
+    Probabilities,
+    Shares,
+)
 
 __all__ = ["decode", "encode", "outline", "override", "read"]
 
@@ -77,6 +86,7 @@ def outline(draft: FeatureDraft) -> Feature:
         name=draft.name, type=draft.type, description=draft.description, unit=draft.unit, minimum=draft.minimum,
         maximum=draft.maximum, categories=categories, nullable=draft.nullable, imputation=_stand_in(draft),
         out_of_range=draft.out_of_range, unknown_category=draft.unknown_category, other_category=draft.other_category,
+        missing_values=draft.missing_values or msgspec.UNSET, in_files=draft.in_files or msgspec.UNSET,
         personal=draft.personal, monotone=draft.monotone, encoder=encoder,
     )  # fmt: skip
 
@@ -95,11 +105,12 @@ def _checked(draft: ContractDraft) -> ContractDraft:
     names = [feature.name for feature in draft.features]
     repeated = sorted({name for name in names if names.count(name) > 1})
     found = [f"$.features: name {name!r} appears twice" for name in repeated]
-    columns = [draft.id_field, draft.time_field, draft.target_field]
-    if len({*columns, *names}) < len(set(names)) + 3:
+    columns = [name for name in (draft.id_field, draft.time_field, draft.target_field) if name is not None]
+    if len({*columns, *names}) < len(set(names)) + len(columns):
         found.append("$: id_field, time_field and target_field must differ from each other and from every feature")
     for position, feature in enumerate(draft.features):
         found += [f"$.features[{position}] ({feature.name}): {rule}" for rule in _feature_faults(feature)]
+    found += _time_faults(draft)
     found += _policy_faults(draft.buckets)
     split = draft.training.split
     if abs(split.train + split.stopping + split.calibration + split.test - 1) > 1e-9:
@@ -107,6 +118,19 @@ def _checked(draft: ContractDraft) -> ContractDraft:
     if found:
         raise ContractError("draft: " + "; ".join(found))
     return draft
+
+
+def _time_faults(draft: ContractDraft) -> list[str]:
+    if draft.time_field is not None:
+        return [] if draft.as_of is None else ["$.as_of: every row has its own moment, in time_field; set one to null"]
+    found = []
+    try:
+        seconds(draft.as_of or "")
+    except ValueError:
+        found.append("$.as_of: without time_field, needs the moment of scoring of all rows, RFC 3339")
+    if isinstance(draft.buckets, Capacity) and draft.buckets.arrivals_per_day is None:
+        found.append("$.buckets.arrivals_per_day: can't be measured without time_field")
+    return found
 
 
 def _feature_faults(feature: FeatureDraft) -> list[str]:

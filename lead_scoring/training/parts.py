@@ -1,4 +1,4 @@
-"""Which rows learn, stop, calibrate and judge: by time, and no lead in two parts."""
+"""Which rows learn, stop, calibrate and judge: by time where it is known, and no lead in two parts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parts:
     def summary(self, data: Dataset) -> dict[str, Any]:
         """Return what the contract says about the split."""
         found: dict[str, Any] = {
-            "by": "time, grouped by lead",
+            "by": "time, grouped by lead" if data.chance is None else "chance, grouped by lead",
             "dropped_rows": self.dropped,
             "refused_rows": data.refused,
         }
@@ -50,7 +50,7 @@ class Parts:
 
 
 def divide(data: Dataset, split: Split) -> Parts:
-    """Cut the rows by time into parts of about the given shares.
+    """Cut the rows by time into parts of about the given shares; by chance where the table has no time.
 
     A lead belongs to the newest part that it appears in: its rows in older parts are dropped, so that the parts follow
     each other in time, no lead is in two of them, and the test part looks as the stream of leads does.
@@ -59,8 +59,8 @@ def divide(data: Dataset, split: Split) -> Parts:
         TrainingError: a part has too few leads of either outcome.
     """
     shares = np.array([split.train, split.stopping, split.calibration])
-    cuts = data.moment_s[np.minimum((np.cumsum(shares) * len(data)).astype(int), len(data) - 1)]
-    part = np.searchsorted(cuts, data.moment_s, side="right")
+    cuts = data.order[np.minimum((np.cumsum(shares) * len(data)).astype(int), len(data) - 1)]
+    part = np.searchsorted(cuts, data.order, side="right")
     newest = np.zeros(data.group.max() + 1, dtype=part.dtype)
     np.maximum.at(newest, data.group, part)
     keep = part == newest[data.group]

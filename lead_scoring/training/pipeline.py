@@ -87,7 +87,7 @@ def train(
         progress=lambda done: progress(f"refit {done} of {count}"),
     )  # fmt: skip
     confidence = learn_confidence(fitted, refits, data, parts.calibration)
-    progress(f"judging on the {len(parts.test)} newest rows")
+    progress(f"judging on the {len(parts.test)} {'newest rows' if data.chance is None else 'rows kept back'}")
     holdout = judgement.Holdout(data.group[parts.test], data.target[parts.test], origin.seed)
     contract = _contract(draft, data, parts, fitted, confidence, origin, identity)
     answers = scoring.interpret(contract, fitted.margins(data, parts.test))

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lead_scoring.contract.types import Feature
+from lead_scoring.tables import cells
 from lead_scoring.training.dataset import Dataset
 
 __all__ = ["to_records"]
@@ -24,12 +25,11 @@ def to_records(
     `core.assembly.from_records` makes the very raw matrix of them that the data set has.
     """
     table = data.table.take(pa.array(rows))
-    columns: dict[str, list[Any]] = {id_field: [str(value) for value in table.column(id_field).to_pylist()]}
+    columns: dict[str, list[Any]] = {id_field: cells.texts(table.column(id_field)).to_pylist()}
     for position, feature in enumerate(features):
         raw = data.raw[rows, position].tolist()
         if feature.type == "category":
-            texts = table.column(feature.name).to_pylist()
-            columns[feature.name] = [None if text in (None, "") else str(text) for text in texts]
+            columns[feature.name] = cells.texts(table.column(feature.name)).to_pylist()
         else:
             say = _WORDS[feature.type]
             columns[feature.name] = [None if value != value else say(value) for value in raw]
