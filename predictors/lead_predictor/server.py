@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -117,6 +118,8 @@ class LeadServer(MLServer):
             await self._frame_edge.start()
 
     def _now_ready(self, model: MLModel, seconds: float) -> None:
+        gc.collect()
+        gc.freeze()  # what has been loaded stays: the collector need not walk it during requests
         self._lifecycle.state = State.READY
         _log(
             "ready",

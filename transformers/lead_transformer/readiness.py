@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -79,6 +80,8 @@ class Readiness:
                 if not (lifecycle.verified and lifecycle.healthy):
                     seconds = round(time.monotonic() - began, 3)
                     _LOGGER.info("ready", extra={"fields": {"golden_leads": len(self._singles), "seconds": seconds}})
+                    gc.collect()
+                    gc.freeze()  # what has been loaded stays: the collector need not walk it during requests
                 lifecycle.verified = lifecycle.healthy = True
                 self._last_complaint = ""
                 failed = 0

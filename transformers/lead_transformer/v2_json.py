@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, TypeGuard
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from lead_scoring.core.assembly import Tensor
 from lead_scoring.core.findings import Report
@@ -31,6 +33,9 @@ HEADER_LENGTH = "inference-header-content-length"
 """The header that says how much of the body is JSON, in both directions."""
 
 _MAX_DIGITS = 10
+_DATA = (list, np.ndarray)
+
+Data = list[Any] | NDArray[np.float64]
 
 
 def decode(body: bytes, headers: Mapping[str, str]) -> ScoreRequest:
@@ -170,7 +175,7 @@ def _tensors(inputs: Any, frames: memoryview, report: Report) -> list[Tensor]:
         if type(item) is dict:
             name, datatype, shape, data = item.get("name"), item.get("datatype"), item.get("shape"), item.get("data")
             if type(name) is str and type(datatype) is str and _is_shape(shape):
-                if type(data) is not list or len(shape) > 1 or "parameters" in item:
+                if not isinstance(data, _DATA) or len(shape) > 1 or "parameters" in item:
                     data, size = _data(item, shape, data, f"$.inputs[{position}]", report)
                     if size is not None:
                         sizes[position] = size
@@ -190,11 +195,13 @@ def _is_shape(shape: Any) -> TypeGuard[list[int]]:
     return 1 <= len(shape) <= MAX_DIMENSIONS and all(type(size) is int for size in shape)
 
 
-def _data(item: dict[str, Any], shape: list[int], data: Any, path: str, report: Report) -> tuple[list[Any], int | None]:
+def _data(item: dict[str, Any], shape: list[int], data: Any, path: str, report: Report) -> tuple[Data, int | None]:
     """Return a tensor's values from the JSON, or none of them and how many bytes follow it."""
     parameters = _object(item.get("parameters"), f"{path}.parameters", report)
     size = parameters.get("binary_data_size")
     if size is None:
+        if isinstance(data, np.ndarray):
+            return data, None
         if type(data) is list:
             return _flat(data, shape, path, report), None
         got = "nothing" if data is None else kind_of(data)
