@@ -124,7 +124,6 @@ def _settle(
     if fractional.any():
         broken = np.zeros(values.shape, dtype=bool)
         broken[:, plan.whole] = fractional
-        broken &= ~refused
         findings += _report(plan, broken, "wrong_type", values)
         refused |= broken
         outside &= ~broken
@@ -135,7 +134,6 @@ def _settle(
         findings += _report(plan, strictly, "unknown_category", values)
         refused |= strictly
         np.copyto(values, plan.unknown_to, where=unknown & ~plan.strict)
-        outside &= ~unknown
 
     clipped = outside & plan.clipped
     if clipped.any():

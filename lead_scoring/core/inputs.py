@@ -101,7 +101,7 @@ def check_sizes(
         shape = tensor.shape
         if column != ALL and len(shape) == 1 and tensor.datatype in plan.accepted[column]:  # the usual case first
             size = shape[0]
-            if type(size) is int and 0 <= size < _MAX_SIZE and len(tensor.data) == size:
+            if type(size) is int and len(tensor.data) == size:
                 sizes[column] = size
                 usable[column] = position
                 continue

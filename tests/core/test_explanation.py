@@ -30,6 +30,14 @@ def test_equal_ones_keep_the_order_of_the_contract() -> None:
     assert reasons([1.0, -1.0, 1.0, -1.0, 0.0]) == [[("a", 1.0), ("b", -1.0), ("c", 1.0), ("d", -1.0)]]
 
 
+def test_equal_ones_keep_their_order_among_many_too() -> None:
+    names = [f"n{number}" for number in range(200)]
+    contributions = np.full((1, 201), 0.5, dtype=np.float32)
+    contributions[0, 100] = 0.75
+    found = top_reasons(names, contributions, slope=1.0, count=20)[0]
+    assert [reason.feature for reason in found] == ["n100", *names[:19]]
+
+
 def test_contributions_are_in_calibrated_log_odds() -> None:
     assert reasons([0.5, 0.0, 0.0, 0.0, 0.0], slope=1.5) == [[("a", 0.75)]]
 

@@ -141,6 +141,14 @@ def test_all_problems_are_counted_and_the_first_hundred_listed() -> None:
     assert raised.value.status == 400
 
 
+def test_a_hundred_in_all_are_listed_structure_first() -> None:
+    batch = from_records(PLAN, [5] * 40 + [lead(rate=9)] * 90, max_leads=500)
+    run(batch)
+    listed = batch.report.problems(batch.layout)
+    assert [problem.reason for problem in listed] == ["wrong_type"] * 40 + ["out_of_range"] * 60
+    assert batch.report.total == 130
+
+
 def test_structural_problems_are_capped_too() -> None:
     batch = from_records(PLAN, [5] * 300, max_leads=500)
     assert len(batch.report.structural) == MAX_PROBLEMS

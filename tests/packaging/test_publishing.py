@@ -59,13 +59,29 @@ def test_every_edge_has_its_nearest_leads_on_both_sides() -> None:
             assert min(abs(lead.probability - edge) for lead in found) == nearest
 
 
-def test_no_lead_is_so_near_an_edge_that_another_cpu_could_move_it() -> None:
-    """At an edge that is some lead's very probability, that lead is passed over."""
+@pytest.mark.parametrize("away", [0.0, 3e-6, -3e-6])
+def test_no_lead_is_so_near_an_edge_that_another_cpu_could_move_it(away: float) -> None:
+    """Where an edge falls upon some lead's very probability, that lead is passed over."""
     batch = from_records(FeaturePlan.of(draft()), POOL, max_leads=len(POOL))
-    probability = float(score(draft(), margins, batch, seconds(AS_OF)).scores.probability[17])
-    contract = draft(edges=sorted([0.1, probability, 0.9]))
-    for lead in choose(contract).leads:
-        assert min(abs(lead.probability - edge) for edge in contract.buckets.edges) > golden.CLEARANCE * 1e-6
+    everyone = score(draft(), margins, batch, seconds(AS_OF)).scores.probability
+    edges = sorted([0.1, float(everyone[17]) + away, 0.9])
+    assert any(0 <= abs(value - edges[1]) < 1e-5 for value in everyone.tolist())
+    for lead in choose(draft(edges=edges)).leads:
+        assert min(abs(lead.probability - edge) for edge in edges) > golden.CLEARANCE * 1e-6
+
+
+def test_a_variant_that_would_land_on_an_edge_is_made_of_another_lead() -> None:
+    contract = draft()
+    on_the_edge = np.float32(np.log(0.4 / 0.6))
+
+    def predict(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        without_revenue = np.where(matrix[:, 0] > 1000, on_the_edge, np.float32(-9))
+        return np.where(np.isnan(matrix[:, 5]), without_revenue, margins(matrix)).astype(np.float32)
+
+    leads = {lead.covers: lead for lead in golden.choose(contract, predict, POOL, AS_OF).leads}
+    for change in ("missing revenue", "dropped low revenue"):
+        assert leads[change].lead["size"] <= 1000
+        assert leads[change].probability == pytest.approx(1 / (1 + np.exp(9)))
 
 
 def test_every_score_is_covered_and_there_are_enough() -> None:

@@ -131,10 +131,18 @@ def test_labels_that_lie_cover_nothing(version: Path, relist: Callable[[], None]
     """Coverage goes by what happens to a lead, not by what it is called."""
     contract = without(is_clipped)(files.read(version / folder.CONTRACT))
     contract = answer(20, covers="clipped high engagement")(contract)
-    contract = answer(0, covers="edge 3 above, edge 1 below")(contract)
     (version / folder.CONTRACT).write_bytes(files.encode(contract))
     relist()
     with pytest.raises(PackageError, match=r"nothing covers a clipped value$"):
+        verify(version)
+
+
+def test_an_edge_is_not_covered_by_a_lead_of_another_score(version: Path, relist: Callable[[], None]) -> None:
+    contract = without(is_labelled("edge 3 above"))(files.read(version / folder.CONTRACT))
+    contract = answer(0, covers="edge 1 below, edge 3 above")(contract)
+    (version / folder.CONTRACT).write_bytes(files.encode(contract))
+    relist()
+    with pytest.raises(PackageError, match=r"nothing covers edge 3 above$"):
         verify(version)
 
 
