@@ -13,7 +13,7 @@ import orjson
 
 from lead_scoring.errors import InvalidLeads, LeadScoringError, RequestError
 from lead_transformer import request_ids
-from lead_transformer.deadlines import Allowance, envoy_allowance_s
+from lead_transformer.deadlines import ENVOY_HEADER, Allowance, envoy_allowance_s
 from lead_transformer.logs import Throttle, timestamp
 from lead_transformer.metrics import Metrics
 from lead_transformer.predictor import PredictorFault
@@ -94,9 +94,7 @@ class Calls:
             caller_allows_s: seconds that a gRPC caller still waits.
         """
         variant = header(VARIANT_HEADER)
-        allowed_s = self._allowance.seconds(
-            envoy_allowance_s(header("x-envoy-expected-rq-timeout-ms")), caller_allows_s
-        )
+        allowed_s = self._allowance.seconds(envoy_allowance_s(header(ENVOY_HEADER)), caller_allows_s)
         call = Call(
             protocol,
             request_ids.choose(header(request_ids.HEADER)),

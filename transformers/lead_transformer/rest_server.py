@@ -61,6 +61,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             **self._timeouts,
         )
         self._uvicorn = _Uvicorn(config)
