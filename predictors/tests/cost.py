@@ -55,4 +55,4 @@ def report(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    report(Path(sys.argv[1]))
+    report(Path(sys.argv[1]).absolute())

@@ -32,6 +32,7 @@ class Predictor:
     def __init__(self, folder: Path, *options: str, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "lead_predictor", "--model-dir", str(folder)]
         command += options or ("--http-port", "0", "--grpc-port", "0")
+        self.folder = folder
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
