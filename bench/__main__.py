@@ -48,17 +48,21 @@ class Series:
 
 
 def main() -> int:
-    """Run the benchmark; return 0, 1 if an answer was wrong or the run is void, 2 if a ratio got worse than `--against` allows."""
+    """Run the benchmark; return 0, 1 for a wrong answer or a void run, 2 for a ratio worse than `--against` allows."""
     parser = argparse.ArgumentParser(
         "bench", description=__doc__, epilog="example: python -m bench --rounds 5 --out docs/bench",
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--requests", type=int, default=2000, help="closed-loop requests of one lead a round (2000)")
-    parser.add_argument("--open-seconds", type=float, default=6.0, help="seconds of open loop a round; 0 leaves it out (6)")
+    parser.add_argument(
+        "--open-seconds", type=float, default=6.0, help="seconds of open loop a round; 0 leaves it out (6)"
+    )
     parser.add_argument("--rate", type=float, default=300.0, help="open-loop requests a second (300)")
     parser.add_argument("--connections", type=int, default=16, help="closed-loop connections (16)")
     parser.add_argument("--out", type=Path, help="write the figures to OUT.json and OUT.md")
-    parser.add_argument("--against", type=Path, help="a JSON file of an earlier run: fail when a ratio got worse by a quarter")
+    parser.add_argument(
+        "--against", type=Path, help="a JSON file of an earlier run: fail when a ratio got worse by a quarter"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lead-bench-") as work:
         return _run(options, Path(work))
@@ -75,6 +79,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
     raw_probability = 1 / (1 + np.exp(-margin.astype(np.float64)))
     series: list[Series] = []
     with ExitStack() as running:
+
         def start(make: Callable[[Path, Path], System]) -> System:
             system = running.enter_context(make(folder, work))
             _say(f"started {system.name} in {system.startup_s:.1f} s")
@@ -92,14 +97,20 @@ def _run(options: argparse.Namespace, work: Path) -> int:
                         contract, leads, answers, batch=batch, named=named, lead_ids=system is not pair
                     )
                     series.append(Series(system, shape, shots))
-            series.append(Series(bare, f"{batch} packed", workloads.mlserver_shots(contract, leads, raw_probability, batch=batch)))
-            series.append(Series(hand, f"{batch} named", workloads.fastapi_shots(contract, leads, answers, batch=batch)))
+            series.append(
+                Series(bare, f"{batch} packed", workloads.mlserver_shots(contract, leads, raw_probability, batch=batch))
+            )
+            series.append(
+                Series(hand, f"{batch} named", workloads.fastapi_shots(contract, leads, answers, batch=batch))
+            )
         _say("every answer is held against offline scores, first of all before timing")
         for one in series:
             _measure(one, options, requests=max(40, len(one.shots)), record=False)
         for number in range(options.rounds):
             for one in series:
-                _measure(one, options, requests=options.requests if one.workload.startswith("1 ") else options.requests // 10)
+                _measure(
+                    one, options, requests=options.requests if one.workload.startswith("1 ") else options.requests // 10
+                )
                 if options.open_seconds and one.workload.startswith("1 "):
                     _measure_open(one, options)
             _say(f"round {number + 1} of {options.rounds} done")
@@ -110,7 +121,9 @@ def _run(options: argparse.Namespace, work: Path) -> int:
 
 def _measure(series: Series, options: argparse.Namespace, *, requests: int, record: bool = True) -> None:
     before = series.system.cpu_s()
-    outcome = _loop(run_closed("127.0.0.1", series.system.port, series.shots, connections=options.connections, requests=requests))
+    outcome = _loop(
+        run_closed("127.0.0.1", series.system.port, series.shots, connections=options.connections, requests=requests)
+    )
     spent = series.system.cpu_s() - before
     series.wrong += outcome.wrong
     if record:
@@ -119,7 +132,9 @@ def _measure(series: Series, options: argparse.Namespace, *, requests: int, reco
 
 
 def _measure_open(series: Series, options: argparse.Namespace) -> None:
-    outcome = _loop(run_open("127.0.0.1", series.system.port, series.shots, rate=options.rate, seconds=options.open_seconds))
+    outcome = _loop(
+        run_open("127.0.0.1", series.system.port, series.shots, rate=options.rate, seconds=options.open_seconds)
+    )
     series.wrong += outcome.wrong
     series.open_p50_ms.append(outcome.percentile_ms(50))
     series.open_p99_ms.append(outcome.percentile_ms(99))
@@ -131,11 +146,13 @@ def _loop(work: object) -> Outcome:
         return runner.run(work)  # type: ignore[arg-type]
 
 
-def _conclude(options: argparse.Namespace, series: list[Series], memory: dict[str, float], startup: dict[str, float]) -> int:
+def _conclude(
+    options: argparse.Namespace, series: list[Series], memory: dict[str, float], startup: dict[str, float]
+) -> int:
     rows = [
         Row(
-            system=one.system.name, workload=one.workload, cpu_ms=statistics.median(one.cpu_ms), cpu_low=min(one.cpu_ms),
-            cpu_high=max(one.cpu_ms), per_second=statistics.median(one.per_second),
+            system=one.system.name, workload=one.workload,
+            cpu_ms=statistics.median(one.cpu_ms), cpu_low=min(one.cpu_ms), cpu_high=max(one.cpu_ms), per_second=statistics.median(one.per_second),
             open_p50_ms=statistics.median(one.open_p50_ms) if one.open_p50_ms else None,
             open_p99_ms=statistics.median(one.open_p99_ms) if one.open_p99_ms else None,
             rss_mb=memory[one.system.name], startup_s=startup[one.system.name],
@@ -151,7 +168,9 @@ def _conclude(options: argparse.Namespace, series: list[Series], memory: dict[st
         _say(f"WRONG ANSWER: {line}")
     late = [one for one in series if one.late_s and statistics.median(one.late_s) > _LATE_S]
     for one in late:
-        _say(f"VOID: the generator was {statistics.median(one.late_s) * 1000:.0f} ms behind with {one.system.name}, {one.workload}")
+        _say(
+            f"VOID: {statistics.median(one.late_s) * 1000:.0f} ms behind schedule with {one.system.name}, {one.workload}"
+        )
     if wrong or late:
         return 1
     if options.out:

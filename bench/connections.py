@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client: prebuilt requests over kept-alive connections, so that the generator costs less than the served."""
+"""A lean HTTP/1.1 client: prebuilt requests over kept-alive connections, so that it costs less than the service."""
 
 from __future__ import annotations
 

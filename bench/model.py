@@ -48,8 +48,11 @@ def publish(repository: Path) -> Path:
     booster = xgb.train(parameters, data, TREES)
     margin = booster.inplace_predict(matrix.astype(np.float32), predict_type="margin", validate_features=False)
     probability = 1 / (1 + np.exp(-margin.astype(np.float64)))
+    edges = np.quantile(probability, [0.2, 0.4, 0.6, 0.8]).tolist()
     features = [
-        Feature(name=name, type="number", minimum=0, maximum=100, out_of_range="clip", description="a benchmark's number")
+        Feature(
+            name=name, type="number", minimum=0, maximum=100, out_of_range="clip", description="a benchmark's number"
+        )
         for name in names
     ]
     outputs = [("probability", [-1]), ("margin", [-1]), ("contributions", [-1, FEATURES + 1])]
@@ -61,16 +64,18 @@ def publish(repository: Path) -> Path:
             outputs=[TensorSpec(name=name, datatype="FP32", shape=shape) for name, shape in outputs],
         ),
         calibration=Calibration(slope=1.0, intercept=0.0),
-        buckets=Buckets(edges=np.quantile(probability, [0.2, 0.4, 0.6, 0.8]).tolist(), policy={"kind": "shares", "shares": [0.2] * 5}),
+        buckets=Buckets(edges=edges, policy={"kind": "shares", "shares": [0.2] * 5}),
         confidence=Confidence(log_odds=[-5, 5], spread=[0.3, 0.3], raw=[0, 1], agreement=[0.3, 1], refits=1),
         golden=GoldenSet(as_of=_MOMENT, leads=[]),
         training=Training(
             data_sha256="0" * 64, feature_set_sha256=files.feature_set_sha256(features), rows=len(matrix),
-            base_rate=float(label.mean()), period=[_MOMENT, _MOMENT], split={}, parameters=parameters, seed=0, trees=TREES,
+            base_rate=float(label.mean()), period=[_MOMENT, _MOMENT], split={}, parameters=parameters, seed=0,
+            trees=TREES,
             xgboost_version=xgb.__version__, git_commit="unknown", author="bench", metrics={}, by_bucket=[],
         ),
     )  # fmt: skip
     pool = [
-        {"lead_id": f"lead-{row}", **dict(zip(names, values, strict=True))} for row, values in enumerate(matrix[:3000].tolist())
+        {"lead_id": f"lead-{row}", **dict(zip(names, values, strict=True))}
+        for row, values in enumerate(matrix[:3000].tolist())
     ]
     return publishing.publish(repository, contract, bytes(booster.save_raw("ubj")), pool, as_of=_MOMENT)

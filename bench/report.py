@@ -69,14 +69,25 @@ def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
         "| leads, form | system | CPU ms/request (range) | requests/s | open p50 ms | open p99 ms | RSS MB | start s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms)):
-        lines.append(
-            f"| {row.workload} | {row.system} | {row.cpu_ms:.2f} ({row.cpu_low:.2f}–{row.cpu_high:.2f}) | {row.per_second:.0f} "
-            f"| {_or_dash(row.open_p50_ms)} | {_or_dash(row.open_p99_ms)} | {row.rss_mb:.0f} | {row.startup_s:.1f} |"
-        )
+    ordered = sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms))
+    lines += [_line(row) for row in ordered]
     lines += ["", "| CPU ratio | measured | at most |", "| --- | --- | --- |"]
     lines += [f"| {name} | {value:.2f} | {TARGETS[name][-1]:.2f} |" for name, value in ratios(rows).items()]
     return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    cells = [
+        row.workload,
+        row.system,
+        f"{row.cpu_ms:.2f} ({row.cpu_low:.2f}–{row.cpu_high:.2f})",
+        f"{row.per_second:.0f}",
+        _or_dash(row.open_p50_ms),
+        _or_dash(row.open_p99_ms),
+        f"{row.rss_mb:.0f}",
+        f"{row.startup_s:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _or_dash(value: float | None) -> str:

@@ -53,7 +53,11 @@ class System:
                 log = (self.working_folder / f"{self.name.replace(' ', '-')}-{number}.log").open("wb")
                 self._running.append(
                     subprocess.Popen(  # noqa: S603 - our own commands
-                        command, stdout=log, stderr=log, cwd=self.working_folder, env={**_ENVIRONMENT, **self.environment}
+                        command,
+                        stdout=log,
+                        stderr=log,
+                        cwd=self.working_folder,
+                        env={**_ENVIRONMENT, **self.environment},
                     )
                 )
             self._await_ready()
@@ -61,7 +65,9 @@ class System:
         self.startup_s = time.perf_counter() - begin
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop()
 
     @property
@@ -82,9 +88,11 @@ class System:
         while time.monotonic() < deadline:
             for process in self._running:
                 if process.poll() is not None:
-                    raise RuntimeError(f"{self.name}: a process ended with {process.returncode}; see {self.working_folder}")
+                    raise RuntimeError(
+                        f"{self.name}: a process ended with {process.returncode}; see {self.working_folder}"
+                    )
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.ready_path}", timeout=2) as answer:  # noqa: S310
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.ready_path}", timeout=2) as answer:
                     if answer.status == 200:
                         return
             except OSError:
@@ -118,7 +126,9 @@ def ours(folder: Path, work: Path, *, fast: bool = True) -> System:
     if fast:
         predictor += ["--socket", str(socket_path)]
         transformer += ["--predictor-socket", str(socket_path)]
-    return System("lead-scoring" if fast else "lead-scoring, gRPC", http, "/v2/health/ready", [predictor, transformer], work)
+    return System(
+        "lead-scoring" if fast else "lead-scoring, gRPC", http, "/v2/health/ready", [predictor, transformer], work
+    )
 
 
 def fastapi(folder: Path, work: Path) -> System:
@@ -156,7 +166,8 @@ def _mlserver(name: str, folder: Path, work: Path) -> tuple[System, int]:
     stock = work / f"{name.replace(' ', '-')}-model"
     stock.mkdir(parents=True, exist_ok=True)
     settings = {
-        "name": model, "implementation": "mlserver_xgboost.XGBoostModel", "parameters": {"uri": str(folder / "model.ubj")},
+        "name": model, "implementation": "mlserver_xgboost.XGBoostModel",
+        "parameters": {"uri": str(folder / "model.ubj")},
     }  # fmt: skip
     (stock / "model-settings.json").write_text(json.dumps(settings))
     environment = {

@@ -43,7 +43,8 @@ def v2_shots(
             inputs.append({"name": contract.id_field, "datatype": "BYTES", "shape": [batch], "data": ids})
         if named:
             inputs += [
-                {"name": name, "datatype": "FP64", "shape": [batch], "data": rows[:, j].tolist()} for j, name in enumerate(names)
+                {"name": name, "datatype": "FP64", "shape": [batch], "data": rows[:, j].tolist()}
+                for j, name in enumerate(names)
             ]
         else:
             inputs.append(
@@ -61,14 +62,17 @@ def fastapi_shots(contract: Contract, matrix: NDArray[np.float64], answers: Scor
     shots = []
     for begin in range(0, len(matrix) - batch + 1, batch):
         leads = [
-            {contract.id_field: f"lead-{begin + i}", **dict(zip(names, matrix[begin + i].tolist(), strict=True))} for i in range(batch)
+            {contract.id_field: f"lead-{begin + i}", **dict(zip(names, matrix[begin + i].tolist(), strict=True))}
+            for i in range(batch)
         ]
         request = build_request("/score", orjson.dumps({"leads": leads}))
         shots.append(Shot(request, _check(answers, begin, batch, _read_records)))
     return shots
 
 
-def mlserver_shots(contract: Contract, matrix: NDArray[np.float64], probability: NDArray[np.float64], *, batch: int) -> list[Shot]:
+def mlserver_shots(
+    contract: Contract, matrix: NDArray[np.float64], probability: NDArray[np.float64], *, batch: int
+) -> list[Shot]:
     """Return packed V2 requests for a bare MLServer, which answers with uncalibrated probabilities `(m,)`."""
     shots = []
     for begin in range(0, len(matrix) - batch + 1, batch):
@@ -81,7 +85,11 @@ def mlserver_shots(contract: Contract, matrix: NDArray[np.float64], probability:
             if response.status != 200:
                 return f"status {response.status}"
             got = np.array(orjson.loads(response.body)["outputs"][0]["data"], dtype=np.float64)
-            return None if got.shape == expected.shape and np.abs(got - expected).max() < _TOLERANCE else "a wrong probability"
+            return (
+                None
+                if got.shape == expected.shape and np.abs(got - expected).max() < _TOLERANCE
+                else "a wrong probability"
+            )
 
         shots.append(Shot(request, check))
     return shots
@@ -90,6 +98,7 @@ def mlserver_shots(contract: Contract, matrix: NDArray[np.float64], probability:
 def _check(answers: Scores, begin: int, batch: int, read: _Reader) -> Callable[[Response], str | None]:
     score = answers.score[begin : begin + batch].tolist()
     probability = answers.probability[begin : begin + batch]
+
     # a probability this close to an edge may fall on the other side after a peer's float32 round trip
     def check(response: Response) -> str | None:
         if response.status != 200:

@@ -1,0 +1,1 @@
+"""The systems that people would use instead."""

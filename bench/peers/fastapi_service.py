@@ -1,8 +1,7 @@
-"""What a careful engineer writes by hand: FastAPI, a pydantic model with every field typed, XGBoost in the process, buckets.
+"""What a careful engineer writes by hand: FastAPI, a pydantic model with every field typed, XGBoost inside, buckets.
 
 Run: ``python -m bench.peers.fastapi_service --model-dir model-repo/lead-scoring/2 --port 9000``
 """
-
 
 import argparse
 import math
@@ -41,7 +40,9 @@ def build(contract: Contract, booster: xgb.Booster) -> FastAPI:
         **{feature.name: _field(feature) for feature in contract.features},
     )
     batch_type = create_model("Leads", leads=(list[lead_type], Field(min_length=1, max_length=500)))  # type: ignore[valid-type]
-    codes = {feature.name: {name: i for i, name in enumerate(feature.categories or [])} for feature in contract.features}
+    codes = {
+        feature.name: {name: i for i, name in enumerate(feature.categories or [])} for feature in contract.features
+    }
     slope, intercept, edges = contract.calibration.slope, contract.calibration.intercept, contract.buckets.edges
     app = FastAPI(default_response_class=ORJSONResponse)
 

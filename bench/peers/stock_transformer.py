@@ -26,7 +26,7 @@ class StockTransformer(Model):
         self._contract = contract
         self.ready = True
 
-    async def preprocess(self, payload: Any, headers: Any = None) -> InferRequest:
+    async def preprocess(self, payload: Any, _headers: Any = None) -> InferRequest:
         """Turn one packed tensor, or one per feature, into the predictor's matrix."""
         tensors = {tensor.name: tensor for tensor in payload.inputs}
         if "features" in tensors:
@@ -38,7 +38,7 @@ class StockTransformer(Model):
         tensor.set_data_from_numpy(matrix, binary_data=True)
         return InferRequest(model_name=self.name, infer_inputs=[tensor], request_outputs=None)
 
-    async def postprocess(self, result: Any, headers: Any = None, response_headers: Any = None) -> InferResponse:
+    async def postprocess(self, result: Any, _headers: Any = None, _response_headers: Any = None) -> InferResponse:
         """Calibrate and bucket."""
         probability = np.clip(result.outputs[0].as_numpy().reshape(-1).astype(np.float64), 1e-9, 1 - 1e-9)
         calibration = self._contract.calibration

@@ -98,7 +98,7 @@ class FrameReader:
         if len(data) < _HEADER.size:
             return False
         length = _HEADER.unpack_from(data)[0]
-        return len(data) >= _HEADER.size + length or length > MAX_PAYLOAD_BYTES
+        return bool(len(data) >= _HEADER.size + length or length > MAX_PAYLOAD_BYTES)
 
 
 def question(number: int, matrix: NDArray[np.float32], ask: Ask) -> bytes:

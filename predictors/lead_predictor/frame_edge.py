@@ -1,4 +1,4 @@
-"""The fast door: raw frames over a unix socket (`lead_scoring.core.frames`), one prediction shared by the requests that wait."""
+"""The fast door: raw frames over a unix socket (`core.frames`), one prediction shared by the requests that wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Reply = Callable[[bytes], None]
 
 
 class FrameEdge:
-    """Listens on a unix socket and answers frames; margins that wait are predicted together, a row's answer is its own all the same."""
+    """Answers frames; margins that wait are predicted together, and a row's answer is its own all the same."""
 
     def __init__(self, path: Path, predictions: Predictions) -> None:
         """Set up; a stale socket at `path` is replaced. Only this user and group may connect."""
@@ -51,7 +51,7 @@ class FrameEdge:
         try:
             self._path.unlink(missing_ok=True)
             self._server = await asyncio.get_running_loop().create_unix_server(self._connected, str(self._path))
-            os.chmod(self._path, 0o660)  # noqa: ASYNC240 - once, at start
+            os.chmod(self._path, 0o660)
         except OSError as error:
             raise StackError(f"socket {self._path} can't be used: {error.strerror or error}") from error
 
@@ -60,7 +60,7 @@ class FrameEdge:
         if self._server is None:
             return
         self._server.close()
-        while self._waiting or self._tasks or self._running:
+        while self._waiting or self._tasks or self._running:  # noqa: ASYNC110 (nothing signals it)
             await asyncio.sleep(0.005)
         for connection in list(self._connections):
             connection.close()
@@ -96,7 +96,8 @@ class FrameEdge:
         if frame.kind not in (Ask.MARGIN, Ask.CONTRIBUTIONS):
             return f"kind {frame.kind} is neither margins nor contributions"
         if frame.columns != self._predictions.width or not 1 <= frame.rows <= MAX_LEADS:
-            return f"expected 1 to {MAX_LEADS} rows of {self._predictions.width} columns, got {frame.rows} of {frame.columns}"
+            width = self._predictions.width
+            return f"expected 1 to {MAX_LEADS} rows of {width} columns, got {frame.rows} of {frame.columns}"
         if len(frame.payload) != 4 * frame.rows * frame.columns:
             return f"{frame.rows} rows of {frame.columns} columns are not {len(frame.payload)} bytes"
         return None
@@ -174,7 +175,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         self._edge.forget(self)
 

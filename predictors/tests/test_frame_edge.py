@@ -147,7 +147,7 @@ def test_a_socket_that_cannot_be_made_says_so(folder: Path, tmp_path: Path) -> N
 
 
 async def _ask_until_the_end(predictor: Predictor, path: str) -> int:
-    """Ask one after the other on eight connections; SIGTERM after a while; count answers, none may be missing or wrong."""
+    """Ask one after the other on eight connections; SIGTERM after a while; count the right answers."""
     done = 0
 
     async def ask(number: int) -> None:

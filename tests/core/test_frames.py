@@ -58,6 +58,6 @@ def test_a_payload_beyond_the_limit_is_no_frame(pieces):
     header = (frames.MAX_PAYLOAD_BYTES + 1).to_bytes(4, "little") + bytes(12)
     reader = FrameReader()
     size = -(-len(header) // pieces)
+    chunks = [header[begin : begin + size] for begin in range(0, len(header), size)]
     with pytest.raises(FrameError):
-        for begin in range(0, len(header), size):
-            list(reader.feed(header[begin : begin + size]))
+        _ = [frame for chunk in chunks for frame in reader.feed(chunk)]

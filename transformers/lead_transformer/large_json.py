@@ -12,18 +12,16 @@ __all__ = ["LARGE_BYTES", "parse"]
 LARGE_BYTES = 8 * 1024
 """From here on it pays; below, orjson is quicker."""
 
-_NUMERIC = frozenset(
-    ("FP64", "FP32", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
-)
+_NUMERIC = frozenset(("FP64", "FP32", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"))
 
 
 def parse(body: bytes) -> dict[str, Any] | None:
     """Parse a V2 request whose tensors have ``name``, ``datatype``, ``shape`` and flat ``data``.
 
     Returns:
-        What orjson returns, but for the data of numeric tensors, which are float64 arrays if they hold nothing but numbers; no
-        object in it has a key twice. None for anything out of the ordinary, malformed bodies among it: orjson shall judge
-        those, so that the size of a body changes nothing but the time it takes.
+        What orjson returns, but for the data of numeric tensors, which are float64 arrays if they hold nothing but
+        numbers; no object in it has a key twice. None for anything out of the ordinary, malformed bodies among it:
+        orjson shall judge those, so that the size of a body changes nothing but the time it takes.
     """
     try:
         root = simdjson.Parser().parse(body)

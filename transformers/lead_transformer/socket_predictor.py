@@ -43,7 +43,9 @@ class SocketPredictor:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
 
-    async def predict(self, matrix: NDArray[np.float32], *, explain: bool, timeout_s: float, traceparent: str | None) -> Prediction:
+    async def predict(
+        self, matrix: NDArray[np.float32], *, explain: bool, timeout_s: float, traceparent: str | None
+    ) -> Prediction:
         """Return margins, and contributions if `explain`, as `Predictor.predict` says."""
         del traceparent
         leads, width = matrix.shape
@@ -57,7 +59,9 @@ class SocketPredictor:
         waiter: asyncio.Future[Frame] = loop.create_future()
         alarm = loop.call_later(max(timeout_s, 0.0), _expire, waiter)
         try:
-            connection.send(number, frames.question(number, matrix, Ask.CONTRIBUTIONS if explain else Ask.MARGIN), waiter)
+            connection.send(
+                number, frames.question(number, matrix, Ask.CONTRIBUTIONS if explain else Ask.MARGIN), waiter
+            )
             frame = await waiter
         finally:
             alarm.cancel()
@@ -121,7 +125,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise PredictorFault("the model server is away", kind="away")
         if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            # It takes nothing any more: let go, so that what piled up here is freed and a new process finds a new connection.
+            # It takes nothing any more: let go, so that what piled up here is freed and the next one connects anew.
             self._transport.abort()
             raise PredictorFault("the model server does not take requests", kind="stuck")
         self._waiting[number] = waiter
@@ -137,7 +141,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
         for waiter in self._waiting.values():
             if not waiter.done():
