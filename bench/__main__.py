@@ -151,14 +151,19 @@ def _conclude(
 ) -> int:
     rows = [
         Row(
-            system=one.system.name, workload=one.workload,
-            cpu_ms=statistics.median(one.cpu_ms), cpu_low=min(one.cpu_ms), cpu_high=max(one.cpu_ms), per_second=statistics.median(one.per_second),
+            system=one.system.name,
+            workload=one.workload,
+            cpu_ms=statistics.median(one.cpu_ms),
+            cpu_low=min(one.cpu_ms),
+            cpu_high=max(one.cpu_ms),
+            per_second=statistics.median(one.per_second),
             open_p50_ms=statistics.median(one.open_p50_ms) if one.open_p50_ms else None,
             open_p99_ms=statistics.median(one.open_p99_ms) if one.open_p99_ms else None,
-            rss_mb=memory[one.system.name], startup_s=startup[one.system.name],
+            rss_mb=memory[one.system.name],
+            startup_s=startup[one.system.name],
         )
         for one in series
-    ]  # fmt: skip
+    ]
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     machine = f"{platform.machine()}, 2 cores" if (cores := _cores()) == 2 else f"{platform.machine()}, {cores} cores"
     text = page(rows, machine=machine, date=when, command="make bench")
@@ -168,9 +173,7 @@ def _conclude(
         _say(f"WRONG ANSWER: {line}")
     late = [one for one in series if one.late_s and statistics.median(one.late_s) > _LATE_S]
     for one in late:
-        _say(
-            f"VOID: {statistics.median(one.late_s) * 1000:.0f} ms behind schedule with {one.system.name}, {one.workload}"
-        )
+        _say(f"VOID: {statistics.median(one.late_s) * 1000:.0f} ms behind with {one.system.name}, {one.workload}")
     if wrong or late:
         return 1
     if options.out:
