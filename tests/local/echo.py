@@ -30,7 +30,7 @@ class Echo:
     ready: bool = True
     delay_s: float = 0.0
     received: list[dict[str, str]] = field(default_factory=list)
-    """Headers of inference requests, with `:path`, `:body-bytes` and `host`."""
+    """Headers of inference requests, repeated ones joined by commas, with `:path`, `:body-bytes` and `host`."""
 
     async def rest(self, request: web.Request) -> web.Response:
         if request.path == "/v2/health/ready":
@@ -38,7 +38,7 @@ class Echo:
         body = await request.read()
         self.received.append(
             {
-                **{name.lower(): value for name, value in request.headers.items()},
+                **{name.lower(): ",".join(request.headers.getall(name)) for name in request.headers},
                 ":path": request.path,
                 ":body-bytes": str(len(body)),
             }
@@ -52,7 +52,9 @@ class _Servicer(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self._echo = echo
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+        metadata: dict[str, str] = {}
+        for name, value in context.invocation_metadata():
+            metadata[name] = f"{metadata[name]},{value}" if name in metadata else str(value)
         self._echo.received.append({**metadata, ":path": "ModelInfer", ":body-bytes": str(request.ByteSize())})
         await asyncio.sleep(self._echo.delay_s)
         return pb.ModelInferResponse(model_name=request.model_name, model_version=self._echo.variant)

@@ -214,7 +214,7 @@ def test_headers_that_drip_are_cut_off(gateway: Gateway) -> None:
         raw.sendall(f"POST {INFER} HTTP/1.1\r\nhost: x\r\n".encode())
         answer = raw.recv(65536)
     assert answer.split()[1:2] in ([b"408"], [])
-    assert time.monotonic() - begin < 30
+    assert time.monotonic() - begin < 9.5  # at 10 s the limit for whole requests would do it
 
 
 def test_two_thousand_keys_fall_where_the_hash_says_over_both_protocols(
@@ -305,9 +305,11 @@ def upstream_that(closes_after: bytes) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(30)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
 
 
 @pytest.mark.parametrize(("listens", "attempts"), [(False, 2), (True, 1)])
