@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,12 @@ class Batch:
 class _TensorLayout:
     inputs: Mapping[int, int]  # column → position in $.inputs
 
+    @property
+    def packed(self) -> bool:
+        return ALL in self.inputs
+
     def path(self, row: int, column: int) -> str:
-        if column >= 0 and ALL in self.inputs:
+        if column >= 0 and self.packed:
             return f"$.inputs[{self.inputs[ALL]}].data[{row}][{column}]"
         position = self.inputs.get(column)
         return "$.inputs" if position is None else f"$.inputs[{position}].data[{row}]"
@@ -67,6 +71,7 @@ class _TensorLayout:
 class _RecordLayout:
     names: Sequence[str]
     id_field: str
+    packed: ClassVar[bool] = False
 
     def path(self, row: int, column: int) -> str:
         name = self.id_field if column == ID else self.names[column]

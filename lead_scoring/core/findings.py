@@ -34,7 +34,15 @@ class Finding:
 
 
 class Layout(Protocol):
-    """Knows where in the client's request the value of a row and column stood."""
+    """Knows where in the client's request the value of a row and column stood.
+
+    `packed`: all features came in one tensor of numbers, where texts and booleans have no place.
+    """
+
+    @property
+    def packed(self) -> bool:
+        """Whether they did."""
+        ...
 
     def path(self, row: int, column: int) -> str:
         """Return the JSON path."""
@@ -91,7 +99,10 @@ class Report:
                     f"send a {self.id_field} for each lead",
                 )
             else:
-                expected, remedy = describe(self.features[column]), _remedy(reason, self.features[column])
+                expected, remedy = (
+                    describe(self.features[column], packed=layout.packed),
+                    _remedy(reason, self.features[column]),
+                )
             listed.append(Problem(path, reason, expected, got, remedy))
         return listed
 
@@ -105,17 +116,21 @@ class Report:
             raise InvalidLeads(self.problems(layout), self.total)
 
 
-def describe(feature: Feature) -> str:
-    """Say in a few words what a feature accepts: ``pages_viewed: a whole number in [0, 500] pages``."""
+def describe(feature: Feature, *, packed: bool = False) -> str:
+    """Say in a few words what a feature accepts: ``pages_viewed: a whole number in [0, 500] pages``.
+
+    `packed` for its place in the tensor of all features, where everything is a number.
+    """
     unit = f" {feature.unit}" if feature.unit else ""
     if feature.type == "category":
         known = feature.categories or []
         listed = ", ".join(known[:12]) + (f", … ({len(known)} in all)" if len(known) > 12 else "")
-        words = f"one of {listed}"
+        words = f"the position, from 0, of one of {listed}" if packed else f"one of {listed}"
     elif feature.type == "boolean":
-        words = "true or false"
+        words = "0 or 1" if packed else "true or false"
     elif feature.type == "timestamp":
-        words = f"an RFC 3339 time{_range(feature, ' days before the moment of scoring')}"
+        words = "seconds since the epoch, a time" if packed else "an RFC 3339 time"
+        words += f"{_range(feature, ' days before the moment of scoring')}"
     else:
         kind = "a whole number" if feature.type == "integer" else "a finite number"
         words = f"{kind}{_range(feature, unit)}"

@@ -287,6 +287,25 @@ def test_packed_tensors_of_another_form_are_refused(
     assert doors.post(doors.infer, orjson.dumps(document), JSON).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        (0, "51-200", "company_size: the position, from 0, of one of 1-10, 11-50, "),
+        (12, "2026-11-02", "last_campaign_interaction: seconds since the epoch, a time in [0, 1095] days before "),
+        (15, True, "existing_customer: 0 or 1"),
+        (6, 1.5, "website_sessions: a whole number in [0, 500] sessions"),
+    ],
+)
+def test_in_a_packed_tensor_everything_is_told_as_a_number(
+    doors: Doors, contract: Contract, few: list[dict[str, Any]], column: int, value: Any, expected: str
+) -> None:
+    document = payloads.packed_json(contract, few)
+    document["inputs"][1]["data"][2][column] = value
+    path = f"$.inputs[1].data[2][{column}]"
+    told = expect_refusal(doors.post(doors.infer, orjson.dumps(document), JSON), path, "wrong_type")
+    assert told["problems"][0]["expected"].startswith(expected)
+
+
 def test_features_in_another_order_than_the_contracts_are_understood_by_name(
     doors: Doors, contract: Contract, few: list[dict[str, Any]]
 ) -> None:
