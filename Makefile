@@ -122,7 +122,7 @@ lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy lead_scoring transformers/lead_transformer
-	$(PREDICTOR_BIN)/mypy predictors/lead_predictor
+	cd predictors && .venv/bin/mypy lead_predictor
 	PYTHONPATH=predictors:. $(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor
 	git ls-files -z -- '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck

@@ -1,4 +1,6 @@
-"""Say in one line why this machine can't run the stack, before anything is downloaded. Runs on any Python 3."""
+"""Say in one line why this machine can't run the stack, before anything is downloaded."""
+
+# ruff: noqa: UP031 - must also run on the Pythons that it turns away
 
 import platform
 import sys

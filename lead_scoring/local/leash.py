@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
         sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 - the runner's own commands, no shell
+    os.execv(command[0], command)  # noqa: S606 # nosec B606 - the runner's own commands
 
 
 if __name__ == "__main__":

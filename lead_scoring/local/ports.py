@@ -21,7 +21,7 @@ def free_ports(count: int, *, seed: int | None = None) -> list[int]:
     """
     found: list[int] = []
     candidates = list(_RANGE)
-    random.Random(seed).shuffle(candidates)  # noqa: S311 - spreads stacks that start together, nothing secret
+    random.Random(seed).shuffle(candidates)  # noqa: S311 # nosec B311 - nothing secret
     for port in candidates:
         if _is_free("127.0.0.1", port):
             found.append(port)

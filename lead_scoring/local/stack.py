@@ -212,7 +212,7 @@ class _Stack:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 # nosec B104 - compared, not bound
 
 
 def _listens(host: str, port: int) -> bool:

