@@ -85,6 +85,8 @@ def load(path: Path, draft: ContractDraft, features: Sequence[Feature]) -> Datas
         if draft.id_field in table.column_names:
             raise TrainingError(f"{draft.id_field}: is a column of the table, so ids need not be row numbers")
         table = table.append_column(draft.id_field, pa.array([str(row + 1) for row in range(table.num_rows)]))
+    if draft.without_outcome == "leave_out":
+        table = table.filter(cells.texts(_column(table, draft.target_field)).is_valid())
     for name in (draft.id_field, draft.time_field, draft.target_field):
         gaps = 0 if name is None else cells.texts(_column(table, name)).null_count
         if gaps:
@@ -114,7 +116,9 @@ def load(path: Path, draft: ContractDraft, features: Sequence[Feature]) -> Datas
 
 def chance_of(ids: pa.DictionaryArray) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each row that only its lead's id decides: the same in whatever table it comes."""
-    of_word = np.array([xxhash.xxh64_intdigest(word, seed=1) for word in ids.dictionary.to_pylist()], dtype=np.float64)
+    of_word = np.array(
+        [xxhash.xxh64_intdigest(word.encode(), seed=1) for word in ids.dictionary.to_pylist()], dtype=np.float64
+    )
     found: NDArray[np.float64] = of_word[ids.indices.to_numpy(zero_copy_only=False)] / 2.0**64
     return np.minimum(found, np.nextafter(1.0, 0.0))
 

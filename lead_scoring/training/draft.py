@@ -20,6 +20,7 @@ __all__ = [
     "FeatureDraft",
     "ImputationDraft",
     "LeftOut",
+    "NearestShares",
     "Note",
     "Parameters",
     "Policy",
@@ -84,6 +85,12 @@ class Shares(_Struct, frozen=True, kw_only=True, tag="shares", tag_field="kind")
     shares: Annotated[list[Share], Meta(min_length=2, max_length=20)]
 
 
+class NearestShares(_Struct, frozen=True, kw_only=True, tag="nearest_shares", tag_field="kind"):
+    """As `shares`, but where many leads have equal probabilities, which can't be parted, the nearest cuts will do."""
+
+    shares: Annotated[list[Share], Meta(min_length=2, max_length=20)]
+
+
 class Probabilities(_Struct, frozen=True, kw_only=True, tag="probabilities", tag_field="kind"):
     """Fixed edges: calibrated probabilities, rising."""
 
@@ -106,7 +113,7 @@ class Capacity(_Struct, frozen=True, kw_only=True, tag="capacity", tag_field="ki
     ]
 
 
-Policy = Shares | Probabilities | Capacity
+Policy = Shares | NearestShares | Probabilities | Capacity
 
 
 class Split(_Struct, frozen=True, kw_only=True):
@@ -180,6 +187,9 @@ class ContractDraft(_Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="The word of `target_field` that is a positive outcome; null where it holds true or false."),
     ] = None
+    without_outcome: Annotated[
+        Literal["refuse", "leave_out"], Meta(description="What training does about rows without an outcome.")
+    ] = "refuse"
     features: Annotated[list[FeatureDraft], Meta(min_length=1, max_length=2000)]
     buckets: Policy = Shares(shares=[0.2] * 5)
     training: Parameters = Parameters()

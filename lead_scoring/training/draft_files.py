@@ -19,7 +19,6 @@ from lead_scoring.training.draft import (
     Parameters,
     Policy,
     Probabilities,
-    Shares,
 )
 
 __all__ = ["decode", "encode", "outline", "override", "read"]
@@ -155,7 +154,7 @@ def _policy_faults(policy: Policy) -> list[str]:
     if isinstance(policy, Probabilities):
         rising = all(low < high for low, high in pairwise(policy.edges))
         return [] if rising else ["$.buckets.edges: must rise"]
-    shares, where = (policy.shares, "shares") if isinstance(policy, Shares) else (policy.rest, "rest")
+    shares, where = (policy.rest, "rest") if isinstance(policy, Capacity) else (policy.shares, "shares")
     if abs(sum(shares) - 1) > 1e-9:
         return [f"$.buckets.{where}: must add up to 1"]
     return []

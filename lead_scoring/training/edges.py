@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from lead_scoring.contract.types import Buckets
 from lead_scoring.core.buckets import scores
 from lead_scoring.errors import TrainingError
-from lead_scoring.training.draft import Capacity, Policy, Probabilities
+from lead_scoring.training.draft import Capacity, NearestShares, Policy, Probabilities
 
 __all__ = ["cut"]
+
+_DECIMALS = 4
+"""Probabilities nearer to each other than this are too near for an edge between them."""
 
 
 def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buckets:
@@ -26,6 +29,8 @@ def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buc
     stated = msgspec.to_builtins(policy)
     if isinstance(policy, Probabilities):
         return Buckets(edges=list(policy.edges), policy=stated)
+    if isinstance(policy, NearestShares):
+        return Buckets(edges=_between(probability, policy.shares), policy=stated)
     if isinstance(policy, Capacity):
         arrivals = policy.arrivals_per_day or len(probability) / max(days, 1.0)
         top = policy.leads_per_day / arrivals
@@ -43,6 +48,22 @@ def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buc
     if not (rising and _kept(Buckets(edges=edges, policy=stated), probability, shares)):
         raise TrainingError("the model gives too few different probabilities to cut the leads into these shares")
     return Buckets(edges=edges, policy=stated)
+
+
+def _between(probability: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+    """Return edges half-way between different probabilities, as near to the shares as those allow; no score is empty."""
+    values, rows = np.unique(probability.round(_DECIMALS), return_counts=True)
+    if values.size < len(shares):
+        raise TrainingError(
+            f"the model gives {values.size} different probabilities, too few for {len(shares)} scores: use fewer scores"
+        )
+    below = np.cumsum(rows)[:-1] / len(probability)  # share of the leads under each possible cut
+    cuts: list[int] = []
+    for number, wanted in enumerate(np.cumsum(shares)[:-1].tolist()):
+        first = cuts[-1] + 1 if cuts else 0
+        last = below.size - (len(shares) - 1 - number)
+        cuts.append(first + int(np.argmin(np.abs(below[first : last + 1] - wanted))))
+    return [round(float(values[cut] + values[cut + 1]) / 2, _DECIMALS + 2) for cut in cuts]
 
 
 def _kept(buckets: Buckets, probability: NDArray[np.float64], shares: Sequence[float]) -> bool:
