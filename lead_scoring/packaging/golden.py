@@ -205,13 +205,16 @@ def _changes(plan: FeaturePlan, as_of: float) -> Iterator[tuple[str, Record]]:
             verb = "clipped" if feature.out_of_range == "clip" else "dropped"
             for side, value in _outside(feature, as_of):
                 yield f"{verb} {side} {feature.name}", {feature.name: value}
-    for name in optional:
-        yield f"missing {name}", {name: None}
+    for feature in plan.features:
+        if feature.nullable:
+            yield f"missing {feature.name}", {feature.name: None}
+        for value in (feature.missing_values or ())[:1]:
+            yield f"said to be missing {feature.name}", {feature.name: value}
 
 
 def _unknown(feature: Feature) -> str:
     text = "a category that nobody knows"
-    while text in (feature.categories or ()):
+    while text in (*(feature.categories or ()), *(feature.missing_values or ())):
         text += "!"
     return text
 

@@ -147,7 +147,7 @@ def _bounded(feature: Feature, rule: str) -> bool:
 def _dropped(contract: Contract, found: Scored) -> bool:
     gap = np.isnan(found.encoded.plain)
     return any(
-        gap[row, column] and lead.lead.get(feature.name) not in (None, "")
+        gap[row, column] and lead.lead.get(feature.name) not in (None, "", *(feature.missing_values or ()))
         for column, feature in enumerate(contract.features)
         if _bounded(feature, "missing")
         for row, lead in enumerate(contract.golden.leads)

@@ -33,6 +33,9 @@ def choose(contract: Contract | None = None, pool: Any = POOL, **options: Any) -
     return golden.choose(contract or draft(), margins, pool, AS_OF, **options)
 
 
+CLIPPED = {"clipped low engagement", "clipped high engagement"}
+
+
 def features(**changes: dict[str, Any]) -> Contract:
     """Return the draft with some features changed by name."""
     return draft(features=[msgspec.structs.replace(f, **changes.get(f.name, {})) for f in FEATURES])
@@ -110,6 +113,8 @@ def test_everything_the_contract_tolerates_is_covered() -> None:
         ({"size": {"out_of_range": "clip"}}, {"clipped low size", "clipped high size"}),
         ({"last_seen": {"out_of_range": "missing"}}, {"dropped low last_seen", "dropped high last_seen"}),
         ({"last_seen": {"out_of_range": "clip", "maximum": 4_000_000}}, {"clipped low last_seen"}),
+        ({"engagement": {"missing_values": [999, -1]}}, {*CLIPPED, "said to be missing engagement"}),
+        ({"seniority": {"missing_values": ["n/a"]}}, {"said to be missing seniority"}),
     ],
 )
 def test_other_rules_are_covered_too(changes: dict[str, dict[str, Any]], expected: set[str]) -> None:

@@ -137,6 +137,16 @@ def test_labels_that_lie_cover_nothing(version: Path, relist: Callable[[], None]
         verify(version)
 
 
+def test_a_value_that_is_said_to_be_missing_is_not_a_dropped_one(version: Path, relist: Callable[[], None]) -> None:
+    contract = feature("revenue", missing_values=[-7.0])(files.read(version / folder.CONTRACT))
+    contract = without(lambda lead: (lead.lead["revenue"] or 0) < 0)(contract)
+    gap = next(place for place, lead in enumerate(contract.golden.leads) if lead.lead["revenue"] is None)
+    (version / folder.CONTRACT).write_bytes(files.encode(sent(gap, revenue=-7.0)(contract)))
+    relist()
+    with pytest.raises(PackageError, match=r"nothing covers a dropped value$"):
+        verify(version)
+
+
 def test_an_edge_is_not_covered_by_a_lead_of_another_score(version: Path, relist: Callable[[], None]) -> None:
     contract = without(is_labelled("edge 3 above"))(files.read(version / folder.CONTRACT))
     contract = answer(0, covers="edge 1 below, edge 3 above")(contract)
