@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import httpx
@@ -12,7 +15,7 @@ from lead_transformer.predictor import PredictorFault, checked
 
 from tests.transformer.service.fake_predictor import SECRET, FakePredictor
 from tests.transformer.service.payloads import INFER, PREDICT, infer_stub, message, records, v1, v2
-from tests.transformer.service.processes import Transformer, eventually
+from tests.transformer.service.processes import Server, Transformer, eventually
 
 NONSENSE = {
     "nan": "not_finite",
@@ -76,25 +79,23 @@ def test_a_predictor_that_is_away_is_503_quickly_after_one_retry(
     assert client.post(transformer.url + INFER, json=v2(records(1))).status_code == 200
 
 
-def test_a_request_that_reached_the_predictor_is_never_repeated(transformer: Transformer, fake: FakePredictor) -> None:
+def test_a_request_that_reached_the_predictor_is_never_repeated(
+    start: Callable[[Callable[[], Server]], Server], folder: Path, fake: FakePredictor, tmp_path: Path
+) -> None:
     """The connection breaks while the predictor works: whether it did the work nobody knows; it is not asked again."""
+    flags = ("--deadline-ms", "30000", "--check-interval-s", "3600", "--drain-s", "0")
+    server = start(lambda: Transformer(folder, fake.target, tmp_path / "log", *flags))
+    assert isinstance(server, Transformer)
+    server.wait_ready()
     fake.mode = "hang"
-    retries = transformer.metric("lead_predictor_retries_total")
-    with httpx.Client(timeout=30) as other:
-        import threading
-
-        found: list[int] = []
-        asking = threading.Thread(
-            target=lambda: found.append(other.post(transformer.url + INFER, json=v2(records(1))).status_code)
-        )
-        started = fake.started
-        asking.start()
-        eventually(lambda: fake.started > started, what="the predictor's call")
-        with_this = transformer.metric("lead_predictor_retries_total")
+    started = fake.started
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(lambda: httpx.post(server.url + INFER, json=v2(records(1)), timeout=60))
+        eventually(lambda: fake.started == started + 1, what="the predictor's call")
         fake.stop()
-        asking.join(timeout=20)
-    assert found in ([503], [504])
-    assert with_this == retries
+        assert asking.result().status_code == 503
+    assert server.metric("lead_predictor_retries_total") == 0
+    assert server.metric("lead_predictor_failures_total", kind="away") == 1
 
 
 @pytest.mark.parametrize(

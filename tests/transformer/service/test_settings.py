@@ -100,6 +100,7 @@ def test_help_lists_every_flag_and_has_an_example() -> None:
 
 def test_a_taken_port_is_said_in_one_line(folder: Path) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as another gRPC server would, to share the port
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
