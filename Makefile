@@ -30,7 +30,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help install run shift shadow rollback status stop test lint format lock models check-machine check-installed
+.PHONY: help install run shift shadow rollback status stop test bench lint format lock models check-machine check-installed
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -117,6 +117,9 @@ test: install ## Unit tests, then the real stack; branch coverage of the core
 	$(BIN)/coverage run -m pytest tests $(PYTEST)
 	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90
 	$(PREDICTOR_BIN)/python -m pytest predictors/tests $(PYTEST)
+
+bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/bench.json compares ratios, OUT=docs/bench records
+	@$(BIN)/python -m bench $(if $(OUT),--out '$(OUT)') $(if $(AGAINST),--against '$(AGAINST)')
 
 lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	$(BIN)/ruff check .

@@ -38,13 +38,20 @@ def leads(count: int, *, seed: int) -> NDArray[np.float64]:
 
 def publish(repository: Path) -> Path:
     """Train and publish version 1 of `lead-scoring` in `repository`; return its folder. Takes some seconds."""
-    matrix = leads(20_000, seed=1)
+    matrix = leads(10_000, seed=1)
     rng = np.random.default_rng(2)
     signal = (matrix - 49) @ (rng.normal(size=FEATURES) / 300) + ((matrix[:, 0] > 50) & (matrix[:, 1] > 50)) - 1
     label = rng.random(len(matrix)) < 1 / (1 + np.exp(-signal))
     names = [f"feature_{number}" for number in range(1, FEATURES + 1)]
     data = xgb.DMatrix(matrix.astype(np.float32), label=label, feature_names=names)
-    parameters = {"objective": "binary:logistic", "max_depth": DEPTH, "eta": 0.05, "tree_method": "hist", "seed": 0}
+    parameters = {
+        "objective": "binary:logistic",
+        "max_depth": DEPTH,
+        "eta": 0.05,
+        "max_bin": 64,
+        "nthread": 1,
+        "seed": 0,
+    }
     booster = xgb.train(parameters, data, TREES)
     margin = booster.inplace_predict(matrix.astype(np.float32), predict_type="margin", validate_features=False)
     probability = 1 / (1 + np.exp(-margin.astype(np.float64)))
