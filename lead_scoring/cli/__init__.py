@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 usage or contract, 3 package, 4 training, 5 stack, 6 table."""
     parser = argparse.ArgumentParser(
         prog="lead-scoring",
-        description="Draft contracts, train, package and verify models, score tables, and run the whole service on this machine.",
+        description="Draft contracts, train, package and verify models, score tables, run the service on this machine.",
         epilog="example: lead-scoring verify model-repo/lead-scoring/2",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

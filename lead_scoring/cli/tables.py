@@ -35,6 +35,39 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     draft.add_argument("--name", metavar="NAME", help="of the model, as in its address (default: from the file's name)")
     draft.add_argument("--out", type=Path, required=True, metavar="FILE", help="the draft to write, JSON")
 
+    score = _command(
+        commands,
+        "score",
+        _score,
+        "Score a file of leads offline, by the very steps of the service, and say which rows it would refuse and why.",
+        "lead-scoring score leads.csv --model model-repo/lead-scoring/2 --out scored.parquet",
+        "0 all rows scored, 1 some refused, 2 wrong usage or contract, 3 package that can't be trusted, 6 unusable table",
+    )
+    _add_file(score)
+    score.add_argument("--out", type=Path, metavar="FILE", help="scores of all rows, to .parquet, .csv or .json")
+    score.add_argument("--refused", type=Path, metavar="FILE", help="everything wrong with refused rows, likewise")
+    score.add_argument("--show", type=int, default=20, metavar="N", help="how many problems to print (default 20)")
+
+
+def _add_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, metavar="FILE", help="CSV (any separator and encoding) or .parquet")
+    command.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="a version folder")
+    moment = command.add_mutually_exclusive_group()
+    moment.add_argument("--time", metavar="COLUMN", help="each row's own moment of scoring")
+    moment.add_argument("--as-of", type=_moment, metavar="TIME", help="one moment for all, RFC 3339 (default: now)")
+    command.add_argument(
+        "--time-format", metavar="FORMAT", help="how --time is written, for strptime"
+    )
+
+
+def _moment(text: str) -> float:
+    from lead_scoring.core.moments import seconds
+
+    try:
+        return seconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be an RFC 3339 time: 2026-06-01 or 2026-06-01T12:00:00Z") from None
+
 
 def _command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
@@ -71,6 +104,48 @@ def _draft(options: argparse.Namespace) -> int:
     print(f"\nwrote {options.out}: read it, edit it, then")
     print(f"  lead-scoring train --data {options.table} --draft {options.out} --version 1 --out candidate-{name}")
     return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    import pyarrow as pa
+
+    from lead_scoring.intake.scoring import score_file
+    from lead_scoring.packaging.verify import verify
+    from lead_scoring.tables.files import open_table
+    from lead_scoring.tables.output import TableWriter
+
+    verified = verify(options.model)
+    found = score_file(
+        verified,
+        open_table(options.file),
+        as_of=_now() if options.as_of is None else options.as_of,
+        time=options.time,
+        time_format=options.time_format,
+        out=options.out,
+        progress=lambda rows: _tell(f"{rows} rows"),
+    )
+    if options.refused is not None:
+        fields = ("row", "field", "reason", "expected", "got", "remedy")
+        columns = {name: [getattr(refusal, name) for refusal in found.refusals] for name in fields}
+        with TableWriter(options.refused) as writer:
+            writer.write(
+                pa.table(
+                    columns, schema=pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in fields])
+                )
+            )
+    for refusal in found.refusals[: options.show]:
+        print(refusal)
+    if len(found.refusals) > options.show:
+        where = options.refused or "--refused FILE"
+        print(f"… and {len(found.refusals) - options.show} more problems: all of them are in {where}")
+    model = verified.contract.model
+    scores = ", ".join(f"{score}: {rows}" for score, rows in sorted(found.by_score.items()))
+    print(f"{found.scored} rows scored by {model.name} {model.version} ({scores or 'none'}), {found.refused} refused")
+    return 1 if found.refused else 0
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()
 
 
 def _show_draft(drafted: Drafted) -> None:

@@ -52,7 +52,7 @@ def about_rows(id_field: str | None, data: Dataset, parts: Parts, profiles: Sequ
         message = "every row counts as a lead of its own; name the lead's id with --id if there is one"
         yield Note(kind="no id", message=message)
     elif (again := rows - int(data.group.max()) - 1) > 0:
-        message = f"{again} of {rows} rows are about a lead with another row; they stay in one part"
+        message = f"{again} of {rows} rows repeat a lead; its rows stay in one part"
         yield Note(field=id_field, kind="repeated ids", message=message)
     if not profiles:
         return
@@ -67,13 +67,13 @@ def about_rows(id_field: str | None, data: Dataset, parts: Parts, profiles: Sequ
     across = int(seen[key[parts.test]].sum())
     yield Note(
         kind="duplicate rows",
-        message=f"{repeated} of {rows} rows repeat another row's features; {across} of the {len(parts.test)} rows that "
-        "judge the model have a twin among those it learns from, which flatters it if they are copies",
+        message=f"{repeated} of {rows} rows repeat another row's features; {across} of the {len(parts.test)} rows "
+        "that judge the model have a twin among those it learns from, which flatters it if they are copies",
     )
 
 
 def about_columns(profiles: Sequence[Profile], features: Mapping[str, FeatureDraft]) -> Iterator[Note]:
-    """Say what was taken for a gap, which odd words a column has, what falls to `other`, and whose rules are guesses."""
+    """Say what was taken for a gap, which odd words a column has, what falls to `other`, and what was guessed."""
     for found in profiles:
         feature = features.get(found.name)
         if feature is None:
@@ -84,15 +84,15 @@ def about_columns(profiles: Sequence[Profile], features: Mapping[str, FeatureDra
         if found.gap_words:
             yield _note(
                 found, "mixed types",
-                f"{', '.join(found.gap_words)} in a column of {found.kind}s counts as a gap in files; clients send null",
+                f"{', '.join(found.gap_words)} among {found.kind}s counts as a gap in files; clients send null",
             )  # fmt: skip
         if found.ambiguous:
             yield _note(found, "dates", f"day and month could be swapped; read as {found.date_format}")
         if absent := [level for level in found.levels[:MOST_LEVELS] if names_absence(level)]:
             yield _note(found, "absence", f"{', '.join(absent)} stays a category, as it may matter")
-        if feature.type == "category" and feature.categories and len(feature.categories) < len(found.levels):
-            rare = len(set(found.levels) - set(feature.categories))
-            yield _note(found, "rare categories", f"{rare} categories with few rows count as {feature.other_category}")
+        rare = len(set(found.levels) - set(feature.categories or ()))
+        if rare:
+            yield _note(found, "rare categories", f"{rare} with few rows count as {feature.other_category}")
         if any("@" in level for level in found.levels[:MOST_LEVELS]):
             yield _note(found, "personal", "looks like e-mail addresses: leave it out, or set `personal`")
 

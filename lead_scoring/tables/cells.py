@@ -188,8 +188,8 @@ def _without_gaps(words: pa.ChunkedArray, gaps: Iterable[str]) -> pa.ChunkedArra
 
 
 def _all(mask: pa.ChunkedArray) -> bool:
-    found: bool | None = pc.all(mask, min_count=0).as_py()
-    return found is not False
+    found: bool = pc.all(mask, min_count=0).as_py()
+    return found
 
 
 def _sound(value: NDArray[np.float64]) -> Cells:

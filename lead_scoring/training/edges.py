@@ -51,7 +51,7 @@ def cut(policy: Policy, probability: NDArray[np.float64], *, days: float) -> Buc
 
 
 def _between(probability: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
-    """Return edges half-way between different probabilities, as near to the shares as those allow; no score is empty."""
+    """Return edges half-way between different probabilities, as near to the shares as those allow; none is empty."""
     values, rows = np.unique(probability.round(_DECIMALS), return_counts=True)
     if values.size < len(shares):
         raise TrainingError(
