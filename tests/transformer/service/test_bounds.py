@@ -276,8 +276,9 @@ def test_streams_of_one_connection_are_bounded(
     )
     assert isinstance(server, Transformer)
     server.wait_ready()
-    fake.mode, fake.delay_s = "slow", 0.3
     with grpc.insecure_channel(server.target) as channel:
+        infer_stub(channel)(message(records(1)), timeout=60)  # the client learns of the bound with the first answer
+        fake.mode, fake.delay_s = "slow", 0.3
         calls = [infer_stub(channel).future(message(records(1)), timeout=60) for _ in range(12)]
         eventually(lambda: server.metric("lead_requests_in_flight") == 4, what="four requests")
         assert all(isinstance(call.result(), pb.ModelInferResponse) for call in calls)
