@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lead_scoring.intake.drafting import Drafted
+    from lead_scoring.quality.report import Report
 
 __all__ = ["register"]
 
@@ -39,14 +42,36 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands,
         "score",
         _score,
-        "Score a file of leads offline, by the very steps of the service, and say which rows it would refuse and why.",
+        "Score a file of leads offline, by the very steps of the service, and say which rows it would refuse, and why.",
         "lead-scoring score leads.csv --model model-repo/lead-scoring/2 --out scored.parquet",
-        "0 all rows scored, 1 some refused, 2 wrong usage or contract, 3 package that can't be trusted, 6 unusable table",
+        "0 all rows scored, 1 some refused, 2 wrong usage or contract, 3 untrustworthy package, 6 unusable table",
     )
     _add_file(score)
     score.add_argument("--out", type=Path, metavar="FILE", help="scores of all rows, to .parquet, .csv or .json")
     score.add_argument("--refused", type=Path, metavar="FILE", help="everything wrong with refused rows, likewise")
     score.add_argument("--show", type=int, default=20, metavar="N", help="how many problems to print (default 20)")
+
+    quality = _command(
+        commands,
+        "quality",
+        _quality,
+        "Judge a batch or feed of leads: contract violations, duplicates, freshness, coverage, shift, outcomes.",
+        "lead-scoring quality leads.parquet --model model-repo/lead-scoring/2 --time scored_at --html report.html",
+        "0 nothing as bad as --fail-on, 1 something is, 2 wrong usage or contract, 3 package that can't be trusted, "
+        "6 unusable table",
+    )
+    _add_file(quality)
+    quality.add_argument("--target", metavar="COLUMN", help="outcomes, where they are known")
+    quality.add_argument("--positive", metavar="WORD", help="the positive outcome, if not true, 1 or yes")
+    quality.add_argument(
+        "--max-age-days", type=float, metavar="DAYS", help="alarm if the newest row is older (default: not asked)"
+    )
+    quality.add_argument(
+        "--fail-on", choices=("warning", "alarm", "never"), default="alarm", help="what ends with exit code 1"
+    )
+    quality.add_argument("--html", type=Path, metavar="FILE", help="the report as one HTML page, with pictures")
+    quality.add_argument("--json", action="store_true", help="the report for programs instead of the table")
+    quality.add_argument("--all", action="store_true", help="show what is well, too")
 
 
 def _add_file(command: argparse.ArgumentParser) -> None:
@@ -55,9 +80,7 @@ def _add_file(command: argparse.ArgumentParser) -> None:
     moment = command.add_mutually_exclusive_group()
     moment.add_argument("--time", metavar="COLUMN", help="each row's own moment of scoring")
     moment.add_argument("--as-of", type=_moment, metavar="TIME", help="one moment for all, RFC 3339 (default: now)")
-    command.add_argument(
-        "--time-format", metavar="FORMAT", help="how --time is written, for strptime"
-    )
+    command.add_argument("--time-format", metavar="FORMAT", help="how --time is written, for strptime")
 
 
 def _moment(text: str) -> float:
@@ -142,6 +165,56 @@ def _score(options: argparse.Namespace) -> int:
     scores = ", ".join(f"{score}: {rows}" for score, rows in sorted(found.by_score.items()))
     print(f"{found.scored} rows scored by {model.name} {model.version} ({scores or 'none'}), {found.refused} refused")
     return 1 if found.refused else 0
+
+
+def _quality(options: argparse.Namespace) -> int:
+    from lead_scoring.errors import TableError
+    from lead_scoring.packaging.verify import verify
+    from lead_scoring.quality.page import render
+    from lead_scoring.quality.report import Question, judge_file
+    from lead_scoring.quality.verdicts import LEVELS
+    from lead_scoring.tables.files import open_table
+
+    now = _now()
+    question = Question(
+        as_of=now if options.as_of is None else options.as_of,
+        time=options.time,
+        time_format=options.time_format,
+        target=options.target,
+        positive=options.positive,
+        now_s=now,
+        max_age_days=options.max_age_days,
+    )
+    verified, source = verify(options.model), open_table(options.file)
+    report = judge_file(verified, source, question, progress=lambda rows: _tell(f"{rows} rows"))
+    if options.html is not None:
+        try:
+            options.html.write_bytes(render(report))
+        except OSError as error:
+            raise TableError(f"{options.html}: {error.strerror or error}") from error
+    if options.json:
+        print(json.dumps(report.as_document(), indent=2))
+    else:
+        _show_report(report, every=options.all)
+    if options.fail_on == "never":
+        return 0
+    return 1 if LEVELS.index(report.level) >= LEVELS.index(options.fail_on) else 0
+
+
+def _show_report(report: Report, *, every: bool) -> None:
+    model = report.contract.model
+    print(f"{report.rows} rows held against {model.name} {model.version}; {report.refused} would be refused")
+    if report.absent:
+        print(f"no column for {', '.join(report.absent)}")
+    shown = [check for check in report.checks if every or check.level in ("warning", "alarm") or not check.feature]
+    _print_table(
+        ["verdict", "area", "about", "seen"],
+        [[check.level, check.area, check.feature or "all rows", check.message] for check in shown],
+    )
+    hidden = Counter(check.level for check in report.checks) - Counter(check.level for check in shown)
+    if hidden:
+        print("not shown: " + ", ".join(f"{count} {level}" for level, count in sorted(hidden.items())) + " (--all)")
+    print(f"in all: {report.level}")
 
 
 def _now() -> float:

@@ -78,7 +78,7 @@ def texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def is_text(kind: pa.DataType) -> bool:
     """Tell whether a column holds texts."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return any(fits(kind) for fits in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def numbers(column: pa.ChunkedArray, *, gaps: Iterable[str] = (), decimal: str = ".") -> Cells:

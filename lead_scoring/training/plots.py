@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lead_scoring.core.statistics import wilson
 
-__all__ = ["calibration", "conversion", "distribution", "importance", "precision_recall", "roc"]
+__all__ = ["calibration", "conversion", "distribution", "importance", "precision_recall", "roc", "svg"]
 
 Floats = NDArray[np.float64]
 _INK, _ACCENT, _SOFT, _WARM = "#334155", "#0f766e", "#94a3b8", "#c2410c"
@@ -48,7 +48,7 @@ def roc(target: NDArray[np.bool_], probability: Floats) -> str:
             xlabel="share of other leads above the cut", ylabel="share of conversions found", xlim=(0, 1), ylim=(0, 1)
         )
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def precision_recall(target: NDArray[np.bool_], probability: Floats) -> str:
@@ -64,7 +64,7 @@ def precision_recall(target: NDArray[np.bool_], probability: Floats) -> str:
         )
         axes.legend()
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def calibration(target: NDArray[np.bool_], probability: Floats) -> str:
@@ -81,7 +81,7 @@ def calibration(target: NDArray[np.bool_], probability: Floats) -> str:
         axes.set(xlabel="calibrated probability", ylabel="conversion rate", xlim=(0, end), ylim=(0, end))
         axes.legend(loc="upper left")
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def conversion(by_bucket: Sequence[Mapping[str, Any]], base_rate: float) -> str:
@@ -102,7 +102,7 @@ def conversion(by_bucket: Sequence[Mapping[str, Any]], base_rate: float) -> str:
         axes.set(xlabel="score (× lift)", ylabel="conversion rate", xticks=score, ylim=(0, 1.15 * high.max()))
         axes.legend(loc="upper left")
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def importance(mean_contribution: Mapping[str, float], count: int = 20) -> str:
@@ -113,7 +113,7 @@ def importance(mean_contribution: Mapping[str, float], count: int = 20) -> str:
         axes.barh([name for name, _ in strongest], [value for _, value in strongest], color=_ACCENT, height=0.7)
         axes.set(xlabel="mean absolute contribution to log-odds")
 
-    return _svg(draw, width=5.6, height=0.6 + 0.22 * len(strongest))
+    return svg(draw, width=5.6, height=0.6 + 0.22 * len(strongest))
 
 
 def distribution(target: NDArray[np.bool_], probability: Floats, edges: Sequence[float]) -> str:
@@ -132,10 +132,11 @@ def distribution(target: NDArray[np.bool_], probability: Floats, edges: Sequence
         axes.set_xticks([float(np.log10(tick)) for tick in ticks], [f"{tick:g}" for tick in ticks])
         axes.legend(loc="upper left")
 
-    return _svg(draw)
+    return svg(draw)
 
 
-def _svg(draw: Callable[[Axes], None], *, width: float = 4.2, height: float = 3.2) -> str:
+def svg(draw: Callable[[Axes], None], *, width: float = 4.2, height: float = 3.2) -> str:
+    """Return what `draw` puts on empty axes as an SVG element in the house's style; inches."""
     with mpl.rc_context():
         mpl.rcdefaults()  # whatever this machine's matplotlibrc says
         mpl.rcParams.update(_SETTINGS)
