@@ -135,9 +135,7 @@ class LeadServer(ModelServer):  # type: ignore[misc]
                 if tracer is not None:
                     await asyncio.to_thread(tracer.close)
 
-    async def _run(
-        self, listener: socket.socket, predictor: Predictor, tracer: tracing.RequestTracer | None
-    ) -> None:
+    async def _run(self, listener: socket.socket, predictor: Predictor, tracer: tracing.RequestTracer | None) -> None:
         settings = self._settings
         admission = Admission(
             AdmissionLimits(settings.concurrency, settings.queue, settings.queue_wait_ms / 1000),

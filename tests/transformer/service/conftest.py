@@ -30,13 +30,20 @@ def fake_server(folder: Path) -> Iterator[FakePredictor]:
 
 
 @pytest.fixture
-def fake(fake_server: FakePredictor) -> Iterator[FakePredictor]:
-    """The misbehaving predictor, behaving."""
-    fake_server.start()
-    fake_server.reset()
-    yield fake_server
-    fake_server.reset()
-    fake_server.start()
+def fake(request: pytest.FixtureRequest, folder: Path) -> Iterator[FakePredictor]:
+    """A misbehaving predictor, behaving: the shared transformer's, or one that no other transformer asks anything."""
+    if "transformer" in request.fixturenames:
+        predictor: FakePredictor = request.getfixturevalue("fake_server")
+        predictor.start()
+        predictor.reset()
+        yield predictor
+        predictor.reset()
+        predictor.start()
+    else:
+        predictor = FakePredictor(folder)
+        predictor.start()
+        yield predictor
+        predictor.close()
 
 
 @pytest.fixture(scope="session")
