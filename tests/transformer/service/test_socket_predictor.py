@@ -153,7 +153,7 @@ async def test_silence_ends_at_the_deadline_and_the_next_one_is_answered(tmp_pat
 @in_a_loop
 async def test_an_answer_that_comes_too_late_reaches_nobody_else(tmp_path: Path) -> None:
     late: list[Frame] = []
-    async with opened(tmp_path, late.append) as (door, predictor):  # type: ignore[func-returns-value]
+    async with opened(tmp_path, late.append) as (door, predictor):
         with pytest.raises(DeadlineExceeded):
             await _ask(predictor, 1.0, timeout_s=0.05)
         door.respond = lambda frame: right(late[0]) + right(frame)
