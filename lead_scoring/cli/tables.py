@@ -35,6 +35,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     draft.add_argument("--positive", metavar="WORD", help="the positive outcome, if not true, 1 or yes")
     draft.add_argument("--id", metavar="COLUMN", help="identifies a lead (default: every row is a lead of its own)")
     draft.add_argument("--time", metavar="COLUMN", help="the moment of scoring (default: split by chance, not by time)")
+    draft.add_argument(
+        "--leave-out",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column that must not be a feature; may be repeated",
+    )
     draft.add_argument("--name", metavar="NAME", help="of the model, as in its address (default: from the file's name)")
     draft.add_argument("--out", type=Path, required=True, metavar="FILE", help="the draft to write, JSON")
 
@@ -111,7 +118,13 @@ def _draft(options: argparse.Namespace) -> int:
     from lead_scoring.intake.drafting import Columns, draft_contract
     from lead_scoring.training import draft_files
 
-    columns = Columns(target=options.target, id=options.id, time=options.time, positive=options.positive)
+    columns = Columns(
+        target=options.target,
+        id=options.id,
+        time=options.time,
+        positive=options.positive,
+        unwanted=tuple(options.leave_out),
+    )
     drafted = draft_contract(options.table, columns, name=options.name, now=datetime.now(UTC))
     written = draft_files.encode(drafted.draft)
     try:

@@ -36,13 +36,14 @@ class Columns:
     """What the columns of a table are for, as the person who brings it says.
 
     `id` is None where every row is a lead of its own, `time` where no moment of scoring is known, `positive` where the
-    target holds true and false, 1 and 0 or yes and no.
+    target holds true and false, 1 and 0 or yes and no. `unwanted` ones must not become features.
     """
 
     target: str
     id: str | None = None
     time: str | None = None
     positive: str | None = None
+    unwanted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def draft_contract(path: Path, columns: Columns, *, name: str | None = None, now
     source = open_table(path)
     table, sha256 = read_table(path)
     chosen = [column for column in (columns.target, columns.id, columns.time) if column is not None]
-    _check_columns(path, table, chosen)
+    _check_columns(path, table, [*chosen, *columns.unwanted])
     if table.num_rows == 0:
         raise TableError(f"{path}: has no rows")
     labelled = cells.texts(table.column(columns.target)).is_valid()
@@ -94,7 +95,7 @@ def draft_contract(path: Path, columns: Columns, *, name: str | None = None, now
     data = _dataset(table, columns, target, moment_s, sha256)
     split, parts = _parts(data, moment_s)
     in_days = [replace(p, value=_days(p, moment_s)) if p.kind == "timestamp" else p for p in profiles]
-    screened = screen(in_days, target, parts if columns.time else None)
+    screened = screen(in_days, target, parts if columns.time else None, unwanted=columns.unwanted)
     features, left_out = [], []
     for found in profiles:
         if found.kind == "empty" and found.name not in screened.left_out:

@@ -32,12 +32,14 @@ class Screened:
     notes: list[Note]
 
 
-def screen(profiles: Sequence[Profile], target: NDArray[np.bool_], parts: Parts | None) -> Screened:
+def screen(
+    profiles: Sequence[Profile], target: NDArray[np.bool_], parts: Parts | None, *, unwanted: Sequence[str] = ()
+) -> Screened:
     """Look at all columns; times are in days before the row's moment of scoring. `parts` only if rows have a time."""
-    left_out: dict[str, str] = {}
+    left_out = dict.fromkeys(unwanted, "unwanted: somebody said so")
     notes: list[Note] = []
     for found in profiles:
-        reason = _unfit(found)
+        reason = None if found.name in left_out else _unfit(found)
         if reason:
             left_out[found.name] = reason
     rest = [found for found in profiles if found.name not in left_out]
