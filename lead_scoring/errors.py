@@ -17,7 +17,7 @@ Tree::
         └── PredictorFailed   the model server is away or answers nonsense  (503 / UNAVAILABLE)
 """
 
-# ruff: noqa: N818 -- the names say what happened; "Error" at the end of each would say nothing more
+
 
 from __future__ import annotations
 

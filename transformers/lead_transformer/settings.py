@@ -20,7 +20,7 @@ _EPILOG = """example:
   python -m lead_transformer --model-dir model-repo/lead-scoring/1 --predictor_host 127.0.0.1:9081 \\
     --http_port 8080 --grpc_port 8081
 
-Every flag is also an environment variable: --max-leads is MAX_LEADS. A flag wins.
+Every flag is also an environment variable: --max-leads is TRANSFORMER_MAX_LEADS. A flag wins.
 exit codes: 0 drained after SIGTERM or SIGINT, 2 usage or contract, 3 a folder that can't be trusted,
   5 a port that can't be used"""
 
@@ -82,7 +82,7 @@ class Settings:
 
     model_dir: Path = _setting(Path("/mnt/models"), "version folder", parse=Path)
     variant: str = _setting("", 'name of this variant; empty for "v" and the model\'s version')
-    host: str = _setting("0.0.0.0", "address that REST and gRPC listen on")  # noqa: S104 (the pod's own address)
+    host: str = _setting("0.0.0.0", "address that REST and gRPC listen on")  # noqa: S104  # nosec B104 (the pod's own address)
     http_port: int = _setting(8080, "REST port; 0 for a free one, said in the log", flag="--http_port", parse=_port)
     grpc_port: int = _setting(8081, "gRPC port; 0 for a free one, said in the log", flag="--grpc_port", parse=_port)
     enable_grpc: bool = _setting(True, "serve gRPC too", flag="--enable_grpc", parse=_switch)
@@ -143,6 +143,11 @@ def flag_of(name: str) -> str:
     return declared or "--" + name.replace("_", "-")
 
 
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting; the prefix keeps it from Kubernetes' own (``HTTP_PORT=tcp://…``)."""
+    return f"TRANSFORMER_{name.upper()}"
+
+
 def arguments(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the parser: the SDK's flags, so that whatever starts a KServe transformer can start this one, and ours."""
     from kserve.model_server import parser as sdk
@@ -157,13 +162,13 @@ def arguments(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     for item in fields(Settings):
-        given = environment.get(item.name.upper())
+        given = environment.get(variable_of(item.name))
         parser.add_argument(
             flag_of(item.name),
             dest=item.name,
             default=item.default if given is None else given,
             type=item.metadata["parse"] or str,
-            help=f"{item.metadata['help']} ({item.name.upper()}, {str(item.default) or 'empty'})",
+            help=f"{item.metadata['help']} ({variable_of(item.name)}, {str(item.default) or 'empty'})",
         )
     return parser
 

@@ -17,7 +17,8 @@ from tests.transformer.service.processes import ROOT
 
 def test_flags_win_over_the_environment_and_both_over_the_defaults() -> None:
     settings = parse(
-        ["--max-leads", "7", "--http_port", "1"], {"MAX_LEADS": "8", "QUEUE": "9", "PREDICTOR_HOST": "h:1"}
+        ["--max-leads", "7", "--http_port", "1"],
+        {"TRANSFORMER_MAX_LEADS": "8", "TRANSFORMER_QUEUE": "9", "TRANSFORMER_PREDICTOR_HOST": "h:1"},
     )
     assert (settings.max_leads, settings.http_port, settings.queue, settings.predictor_host) == (7, 1, 9, "h:1")
     assert parse([], {}) == Settings()
@@ -51,9 +52,13 @@ def test_what_is_wrong_or_would_be_ignored_is_refused(arguments: list[str], caps
     assert arguments[0] in capsys.readouterr().err
 
 
+def test_what_kubernetes_says_of_a_service_called_grpc_is_not_meant_for_us() -> None:
+    assert parse([], {"GRPC_PORT": "tcp://10.0.0.1:80", "HOST": "elsewhere"}).grpc_port == 8081
+
+
 def test_a_wrong_environment_variable_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse([], {"GRPC_PORT": "tcp://10.0.0.1:80"})
+        parse([], {"TRANSFORMER_GRPC_PORT": "tcp://10.0.0.1:80"})
     assert "--grpc_port" in capsys.readouterr().err
 
 
@@ -74,7 +79,7 @@ def test_every_setting_is_explained_with_its_default() -> None:
     explained = {flag: (variable, default.strip()) for flag, variable, default in rows}
     declared = {
         flag_of(item.name): (
-            item.name.upper(),
+            f"TRANSFORMER_{item.name.upper()}",
             f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`",
         )
         for item in fields(Settings)
