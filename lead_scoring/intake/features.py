@@ -28,7 +28,7 @@ _SECONDS_PER_DAY = 86_400
 
 
 def draft_feature(found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft:
-    """Return the draft of a feature for a column that is not `empty`, whose rows are scored at `moment_s` `(n,)`.
+    """Return the draft of a feature for a column whose rows are scored at `moment_s` `(n,)`; of nothing else if empty.
 
     The rules behind it are in docs/any-table.md.
     """
@@ -43,6 +43,8 @@ def draft_feature(found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft
         missing_values=list(found.missing_values),
         in_files=None if spelling == InFiles() else spelling,
     )
+    if not found.present.size:
+        return FeatureDraft(name=found.name, type=kind)
     if kind == "category":
         return _category(feature, found)
     if kind in ("number", "integer"):

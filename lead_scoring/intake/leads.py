@@ -170,6 +170,9 @@ class LeadReader:
         if batch.known_bad is not None:
             known_bad |= batch.known_bad
         moment_s, late = self._moments(piece)
+        if late.any():  # how old its times are can't be told
+            undatable = np.ix_(late, self.plan.timestamps)
+            batch.raw[undatable], known_bad[undatable] = np.nan, True
         encoded = encode(self.plan, batch.raw, np.where(late, 0.0, moment_s), known_bad=known_bad)
         batch.report.extend(encoded.findings)
         batch = replace(batch, known_bad=known_bad, layout=_Place())

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from lead_scoring.core.calibration import logit
-from lead_scoring.core.statistics import roc_auc, wilson
+from lead_scoring.core.statistics import roc_auc
 from lead_scoring.intake.profile import Profile
 
 __all__ = ["GIVES_AWAY", "SUSPICIOUS", "Giveaway", "giveaways", "single_auc"]
@@ -19,8 +20,10 @@ GIVES_AWAY = 0.97
 SUSPICIOUS = 0.80
 _BINS = 50
 _SMOOTHING = 10.0
-_LARGEST_SHIFT = 3.0
-"""In log-odds, from the base rate to the near end of a level's interval: 10 % to 69 %, or 40 % to 93 %."""
+_LARGEST_RISE, _LARGEST_FALL = 3.0, 4.0
+"""In log-odds, from the base rate to a level's own: 10 % to 69 %, or 0.2 %. Many honest levels hardly ever convert."""
+_CHANCE = 1e-6
+"""That as many rows end the same way by chance must be less likely than this: a table has many levels."""
 _FEWEST_REPEATS = 20
 _MOST_REPEATED = 50
 
@@ -76,9 +79,10 @@ def _groups(found: Profile, gap: NDArray[np.bool_]) -> Iterator[tuple[str, NDArr
 
 
 def _is_giveaway(positive: int, size: int, base: float) -> bool:
-    low, high = wilson(positive, size)
-    ends = logit(np.clip([base, low, high], 1e-9, 1 - 1e-9))
-    return bool(ends[1] - ends[0] > _LARGEST_SHIFT or ends[0] - ends[2] > _LARGEST_SHIFT)
+    shift = float(logit((positive + 0.5) / (size + 1)) - logit(base))
+    if shift > 0:
+        return shift > _LARGEST_RISE and float(stats.binom.sf(positive - 1, size, base)) < _CHANCE
+    return shift < -_LARGEST_FALL and float(stats.binom.cdf(positive, size, base)) < _CHANCE
 
 
 def _codes(found: Profile) -> NDArray[np.intp]:

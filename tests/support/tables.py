@@ -13,7 +13,7 @@ Columns = dict[str, Sequence[Any]]
 
 
 def leads_table(rows: int = 9_000, seed: int = 0) -> Columns:
-    """Return 37 columns of an online school's leads: `Select` for nothing chosen, Yes/No, a tag written after the call."""
+    """Return 37 columns of an online school's leads: `Select` for nothing chosen, Yes/No, a tag written later."""
     rng = np.random.default_rng([seed, 37])
     interest = rng.standard_normal(rows)
     visits = rng.poisson(np.exp(0.9 + 0.3 * interest)).clip(0, 251).astype(object)
@@ -22,7 +22,7 @@ def leads_table(rows: int = 9_000, seed: int = 0) -> Columns:
         ["API", "Landing Page Submission", "Lead Add Form", "Lead Import"], rows, p=[0.39, 0.53, 0.07, 0.01]
     )
     source = rng.choice(
-        ["Google", "Direct Traffic", "Olark Chat", "Organic Search", "Reference", "google", "Facebook", "bing", "Click2call"],
+        ["Google", "Direct Traffic", "Olark Chat", "Organic Search", "Reference", "google", "Facebook", "bing", "Call"],
         rows, p=[0.31, 0.275, 0.19, 0.125, 0.058, 0.02, 0.02, 0.0015, 0.0005],
     )  # fmt: skip
     occupation = rng.choice(
@@ -36,15 +36,12 @@ def leads_table(rows: int = 9_000, seed: int = 0) -> Columns:
     )  # fmt: skip
     converted = rng.random(rows) < 1 / (1 + np.exp(-log_odds))
     visits[rng.random(rows) < 0.015] = ""
-    lost, won = (
-        ["Ringing", "Interested in other courses", "Not doing further education", ""],
-        ["Will revert after reading the email"],
-    )
+    won, lost = ["Will revert after reading the email", ""], ["Ringing", "Other courses", "No further education", ""]
     tags = np.where(
-        converted, rng.choice([*won, ""], rows, p=[0.8, 0.2]), rng.choice(lost, rows, p=[0.35, 0.15, 0.1, 0.4])
+        converted, rng.choice(won, rows, p=[0.8, 0.2]), rng.choice(lost, rows, p=[0.35, 0.15, 0.1, 0.4])
     )  # fmt: skip
     chosen = {
-        "Specialization": ["Select", "Finance Management", "Human Resource Management", "Marketing Management", "Media, \"Arts\"", ""],
+        "Specialization": ["Select", "Finance Management", "Human Resource Management", 'Media, "Arts"', ""],
         "How did you hear about X Education": ["Select", "Online Search", "Word Of Mouth", "Student of SomeSchool", ""],
         "Lead Profile": ["Select", "Potential Lead", "Other Leads", ""],
         "City": ["Select", "Mumbai", "Thane & Outskirts", "Tier II Cities", "Other Cities", ""],
@@ -90,13 +87,13 @@ def calls_table(rows: int = 45_000, seed: int = 0) -> Columns:
         -2.6 + 2.0 * success - 0.35 * (rate - 3) + 0.02 * (age - 40) + 0.4 * (age > 60) + rng.normal(0, 0.5, rows)
     )
     yes = rng.random(rows) < 1 / (1 + np.exp(-log_odds))
-    duration = rng.gamma(2, 110, rows) * np.where(yes, 2.6, 1.0)
+    duration = rng.gamma(2, 110, rows) * np.where(yes, 3.0, 1.0)
     pick = lambda words, p=None: rng.choice(words, rows, p=p).tolist()  # noqa: E731
     return {
         "age": age.tolist(),
         "job": pick(["admin.", "blue-collar", "technician", "services", "management", "retired", "unknown"]),
         "marital": pick(["married", "single", "divorced", "unknown"], [0.6, 0.28, 0.118, 0.002]),
-        "education": pick(["university.degree", "high.school", "basic.9y", "illiterate", "unknown"], [0.4, 0.3, 0.25, 0.0004, 0.0496]),
+        "education": pick(["university", "school", "basic", "illiterate", "unknown"], [0.4, 0.3, 0.25, 4e-4, 0.0496]),
         "default": pick(["no", "unknown", "yes"], [0.79, 0.2098, 0.0002]),
         "housing": pick(["yes", "no", "unknown"], [0.52, 0.45, 0.03]),
         "loan": pick(["no", "yes", "unknown"], [0.82, 0.15, 0.03]),
