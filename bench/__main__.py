@@ -40,6 +40,7 @@ class Series:
     workload: str
     shots: list[Shot]
     cpu_ms: list[float] = field(default_factory=list)
+    gateway_ms: list[float] = field(default_factory=list)
     per_second: list[float] = field(default_factory=list)
     open_p50_ms: list[float] = field(default_factory=list)
     open_p99_ms: list[float] = field(default_factory=list)
@@ -87,12 +88,13 @@ def _run(options: argparse.Namespace, work: Path) -> int:
 
         us, pair = start(systems.ours), start(systems.stock_pair)
         slow = start(partial(systems.ours, fast=False))
+        gated = start(systems.behind_envoy)
         bare, hand = start(systems.mlserver), start(systems.fastapi)
         for batch in (1, 500):
             leads = matrix[: 500 if batch == 1 else len(matrix)]
             for named in (False, True):
                 shape = f"{batch} {'named' if named else 'packed'}"
-                for system in (us, slow, pair):
+                for system in (us, slow, gated, pair):
                     shots = workloads.v2_shots(
                         contract, leads, answers, batch=batch, named=named, lead_ids=system is not pair
                     )
@@ -114,21 +116,23 @@ def _run(options: argparse.Namespace, work: Path) -> int:
                 if options.open_seconds and one.workload.startswith("1 "):
                     _measure_open(one, options)
             _say(f"round {number + 1} of {options.rounds} done")
-        memory = {system.name: system.rss_mb() for system in (us, slow, pair, bare, hand)}
-        startup = {system.name: system.startup_s for system in (us, slow, pair, bare, hand)}
+        memory = {system.name: system.rss_mb() for system in (us, slow, gated, pair, bare, hand)}
+        startup = {system.name: system.startup_s for system in (us, slow, gated, pair, bare, hand)}
     return _conclude(options, series, memory, startup)
 
 
 def _measure(series: Series, options: argparse.Namespace, *, requests: int, record: bool = True) -> None:
-    before = series.system.cpu_s()
+    before, gateway_before = series.system.cpu_s(), series.system.gateway_cpu_s()
     outcome = _loop(
         run_closed("127.0.0.1", series.system.port, series.shots, connections=options.connections, requests=requests)
     )
-    spent = series.system.cpu_s() - before
+    spent, gateway_after = series.system.cpu_s() - before, series.system.gateway_cpu_s()
     series.wrong += outcome.wrong
     if record:
         series.cpu_ms.append(1000 * spent / requests)
         series.per_second.append(outcome.per_second)
+        if gateway_before is not None and gateway_after is not None:
+            series.gateway_ms.append(1000 * (gateway_after - gateway_before) / requests)
 
 
 def _measure_open(series: Series, options: argparse.Namespace) -> None:
@@ -156,6 +160,7 @@ def _conclude(
             cpu_ms=statistics.median(one.cpu_ms),
             cpu_low=min(one.cpu_ms),
             cpu_high=max(one.cpu_ms),
+            gateway_ms=statistics.median(one.gateway_ms) if one.gateway_ms else None,
             per_second=statistics.median(one.per_second),
             open_p50_ms=statistics.median(one.open_p50_ms) if one.open_p50_ms else None,
             open_p99_ms=statistics.median(one.open_p99_ms) if one.open_p99_ms else None,

@@ -31,6 +31,7 @@ class Row:
     cpu_ms: float
     cpu_low: float
     cpu_high: float
+    gateway_ms: float | None
     per_second: float
     open_p50_ms: float | None
     open_p99_ms: float | None
@@ -66,8 +67,8 @@ def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
     lines = [
         f"Machine: {machine}. Date: {date}. Command: `{command}`.",
         "",
-        "| leads, form | system | CPU ms/request (range) | requests/s | open p50 ms | open p99 ms | RSS MB | start s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| leads, form | system | CPU ms/request (range) | Envoy's | requests/s | open p50 ms | open p99 ms | RSS MB | start s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     ordered = sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms))
     lines += [_line(row) for row in ordered]
@@ -81,6 +82,7 @@ def _line(row: Row) -> str:
         row.workload,
         row.system,
         f"{row.cpu_ms:.2f} ({row.cpu_low:.2f}–{row.cpu_high:.2f})",
+        "–" if row.gateway_ms is None else f"{row.gateway_ms:.2f}",
         f"{row.per_second:.0f}",
         _or_dash(row.open_p50_ms),
         _or_dash(row.open_p99_ms),

@@ -17,8 +17,9 @@ from types import TracebackType
 
 from bench.processes import cpu_s, descendants, rss_mb
 from lead_scoring.contract import files
+from lead_scoring.local.run_folder import RunFolder
 
-__all__ = ["System", "fastapi", "mlserver", "ours", "stock_pair"]
+__all__ = ["System", "behind_envoy", "fastapi", "mlserver", "ours", "stock_pair"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PREDICTOR_PYTHON = _ROOT / "predictors" / ".venv" / "bin" / "python"
@@ -79,6 +80,10 @@ class System:
         """CPU seconds spent so far by all of them."""
         return cpu_s(self.pids)
 
+    def gateway_cpu_s(self) -> float | None:
+        """CPU seconds spent so far by a gateway in front, which `cpu_s` leaves out; None if there is none."""
+        return None
+
     def rss_mb(self) -> float:
         """Memory of all of them in MB."""
         return rss_mb(self.pids)
@@ -109,6 +114,33 @@ class System:
                 process.kill()
                 process.wait()
         self._running.clear()
+
+
+class Stack(System):
+    """The whole local stack as `make run` starts it, its canary idle."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The transformer and the predictor that answer."""
+        return [pid for name, pid in self._processes().items() if name.startswith("v1 ")]
+
+    def gateway_cpu_s(self) -> float:
+        """CPU seconds spent so far by Envoy."""
+        return cpu_s([self._processes()["envoy"]])
+
+    def _processes(self) -> dict[str, int]:
+        return RunFolder(self.working_folder / "stack" / str(self.port)).load_state().pids
+
+
+def behind_envoy(folder: Path, work: Path) -> System:
+    """Return our stack with Envoy in front."""
+    port = _free_port()
+    command = [
+        str(Path(sys.executable).parent / "lead-scoring"), "up", "--port", str(port), "--run-root", str(work / "stack"),
+        "--repository", str(folder.parent.parent), "--stable", folder.name, "--canary", folder.name,
+        "--predictor-python", str(_PREDICTOR_PYTHON),
+    ]  # fmt: skip
+    return Stack("lead-scoring, Envoy", port, "/v2/health/ready", [command], work)
 
 
 def ours(folder: Path, work: Path, *, fast: bool = True) -> System:
