@@ -67,7 +67,7 @@ def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
     lines = [
         f"Machine: {machine}. Date: {date}. Command: `{command}`.",
         "",
-        "| leads, form | system | CPU ms/request (range) | Envoy's | requests/s | open p50 ms | open p99 ms | RSS MB | start s |",
+        "| leads, form | system | CPU ms/request (range) | Envoy's | per s | open p50 ms | open p99 ms | RSS MB | start s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     ordered = sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms))
