@@ -36,16 +36,21 @@ class Pod:
     def __init__(self, folder: Path, work: Path, *flags: str, door: str = "socket") -> None:
         self._folder, self._work = folder, work
         self._short = tempfile.TemporaryDirectory(prefix="pod")  # a socket's path may have 107 bytes
-        self._ports, self._socket = free_ports(2), Path(self._short.name) / "door"
+        self._ports, self.socket = free_ports(2), Path(self._short.name) / "door"
         self._generation = 0
         self.predictor = self._start_predictor()
-        meet = ["--predictor-socket", str(self._socket)] if door == "socket" else []
-        self.transformer = Transformer(folder, f"127.0.0.1:{self._ports[1]}", work / "transformer.log", *meet, *flags)
+        meet = ["--predictor-socket", str(self.socket)] if door == "socket" else []
+        self.transformer = Transformer(folder, self.predictor_target, work / "transformer.log", *meet, *flags)
 
     def _start_predictor(self) -> Predictor:
         self._generation += 1
         log = self._work / f"predictor-{self._generation}.log"
-        return Predictor(self._folder, log, ports=self._ports, socket=self._socket)
+        return Predictor(self._folder, log, ports=self._ports, socket=self.socket)
+
+    @property
+    def predictor_target(self) -> str:
+        """Where the predictor's gRPC listens."""
+        return f"127.0.0.1:{self._ports[1]}"
 
     def freeze(self) -> None:
         """Stop the predictor in its tracks: it holds its connections and answers nothing."""
