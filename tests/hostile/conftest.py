@@ -1,4 +1,4 @@
-"""What is attacked: the shared stack by those who leave it whole, and pairs of transformer and predictor by the others."""
+"""What is attacked: the shared stack by those who leave it whole, pods of their own by the others."""
 
 from __future__ import annotations
 

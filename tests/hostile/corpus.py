@@ -1,4 +1,4 @@
-"""Good requests through every door, to be spoilt: golden leads in every form, and the examples of `docs/openapi.yaml`."""
+"""Good requests to be spoilt: golden leads in every form, and the examples of `docs/openapi.yaml`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def corpus(contract: Contract) -> Corpus:
             documents.append(Document("binary", orjson.loads(body[:length]), body[length:]))
         documents.append(Document("v1", payloads.records(contract, leads, **options)))
         for write in (payloads.typed_message, payloads.raw_message, payloads.packed_message):
-            messages.append(write(contract, leads, **options))
+            messages.append(write(contract, leads, **options))  # noqa: PERF401 (beside the documents)
     documents += _examples()
     return Corpus(documents, messages)
 
@@ -103,6 +103,7 @@ def _examples() -> list[Document]:
     for path, methods in described["paths"].items():
         contents = methods.get("post", {}).get("requestBody", {}).get("content", {})
         for example in contents.get("application/json", {}).get("examples", {}).values():
-            found.append(Document("v1" if path.endswith(":predict") else "json", example["value"]))
+            protocol = "v1" if path.endswith(":predict") else "json"
+            found.append(Document(protocol, example["value"]))
     assert len(found) >= 4
     return found

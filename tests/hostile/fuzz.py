@@ -50,8 +50,8 @@ _EPILOG = """example:
   python -m tests.hostile.fuzz --requests 100000 --seed 7
   python -m tests.hostile.fuzz --requests 1 --first 4711 --seed 7 --target 127.0.0.1:8080   # one request again
 
-Without --target it starts a stack of its own on the shipped versions, and ends it. Requests are numbered; a number and a
-seed make the same request again.
+Without --target it starts a stack of its own on the shipped versions, and ends it. Requests are numbered; a number and
+a seed make the same request again.
 exit codes: 0 every answer was right, 1 something was not (told on stdout), 2 usage"""
 
 
@@ -76,7 +76,7 @@ class Report:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        lines = [f"{sum(self.sent.values())} requests in {self.seconds:.0f} s, slowest answer {self.slowest_s:.2f} s, "
+        lines = [f"{sum(self.sent.values())} requests in {self.seconds:.0f} s, slowest answer {self.slowest_s:.2f} s, "  # noqa: ISC004
                  f"{self.busy} sent again because the machine was busy"]  # fmt: skip
         for protocol, count in sorted(self.sent.items()):
             told = ", ".join(f"{status}: {n}" for (of, status), n in sorted(self.statuses.items()) if of == protocol)

@@ -1,4 +1,4 @@
-"""Spoils requests: with an eye to what they mean, or byte by byte. Everything comes from the generator that is given."""
+"""Spoils requests, with an eye to what they mean or byte by byte; all chance comes from the generator that is given."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from tests.end_to_end.payloads import LENGTH
 from tests.hostile.corpus import Case, Corpus, Document
 
 TEXTS = [
-    "", " ", "\0", "a", "ä" * 300, "\u2028", "x" * 1100, "1e5", "NaN", "Infinity", "null", "true", "2026-02-30T25:00:00Z",
-    "2026-11-20T23:59:60Z", "2016-12-31", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "9" * 400, "../../etc/passwd",
+    "", " ", "\0", "a", "ä" * 300, "\u2028", "x" * 1100, "1e5", "NaN", "Infinity", "null", "true",
+    "2026-02-30T25:00:00Z",
+    "2026-11-20T23:59:60Z", "2016-12-31", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "9" * 400,
+    "../../etc/passwd",
     "%n%s", "'; drop table leads; --", "${jndi:ldap://x}", "<script>", "lead_id", "features", "FP64", "BYTES", "INT64",
     "BOOL", "FP16", "score", "reasons", "probability",
 ]  # fmt: skip

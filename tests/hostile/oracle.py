@@ -1,4 +1,4 @@
-"""What an answer has to be, worked out from the very bytes that were sent, value by value and without the service's code.
+"""What an answer has to be, worked out from the very bytes that were sent, without the service's code.
 
 Slow and simple on purpose: `json` and `struct`, a loop per value, the contract's rules written down a second time. Only
 the trees are the service's own. It is lenient about nothing: what it can't read must not have been answered.

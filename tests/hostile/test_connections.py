@@ -124,7 +124,7 @@ def statuses(received: bytes) -> list[int]:
 @pytest.mark.parametrize(
     "junk",
     [
-        b"\0" * 1000, b"\xff" * 70_000, b"GET\r\n\r\n", b"\r\n\r\n\r\n\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 50,
+        b"\0" * 1000, b"\xff" * 70_000, b"GET\r\n\r\n", b"\r\n\r\n\r\n\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 50,  # noqa: E501
         b"POST / HTTP/9.9\r\n\r\n", b"POST /\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\na: \0\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
@@ -179,7 +179,7 @@ def test_a_body_longer_than_told_is_read_as_far_as_told(site: Site) -> None:
 
 
 def test_slow_senders_are_cut_off_and_cost_the_others_nothing(site: Site) -> None:
-    """Connections that drip a byte at a time, in the head or in the body, or stop half-way, while others are answered."""
+    """Connections that drip a byte at a time, in the head or in the body, or stop half-way, while others are answered."""  # noqa: E501
     head, _, body = site.good.partition(b"\r\n\r\n")
     whole = head + b"\r\n\r\n" + body
 
@@ -269,7 +269,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
         frame(0x0, 0, 7, b"data of no stream"),
         frame(0x4, 0, 0, b"\0\x05\0\0\0\0" + b"\0"),  # settings of no size
         frame(0x3, 0, 1, b"\0\0\0\x08") * 1000,  # resets of nothing
-        b"".join(frame(0x1, 0x5, 2 * n + 1, b"\x82\x84\x86") + frame(0x3, 0, 2 * n + 1, b"\0\0\0\x08") for n in range(5000)),
+        b"".join(frame(0x1, 0x5, 2 * n + 1, b"\x82\x84\x86") + frame(0x3, 0, 2 * n + 1, b"\0\0\0\x08") for n in range(5000)),  # noqa: E501
         frame(0x6, 0, 0, b"12345678") * 20_000,  # pings
         frame(0x4, 0, 0, b"") * 20_000,  # settings
         frame(0x2, 0, 1, b"\0\0\0\0\0") * 20_000,  # priorities

@@ -167,14 +167,14 @@ def test_every_header_path_and_query(
     infer = f"/v2/models/{contract.model.name}/infer"
     good = orjson.dumps(payloads.named(contract, leads))
     for header in (
-        "x-lead-key", "x-request-id", "x-lead-variant", "x-lead-split", "user-agent", "referer", "cookie", "authorization",
+        "x-lead-key", "x-request-id", "x-lead-variant", "x-lead-split", "user-agent", "referer", "cookie", "authorization",  # noqa: E501
         "traceparent", "tracestate", "baggage", "x-forwarded-for", "x-envoy-expected-rq-timeout-ms", "content-type",
         "content-encoding", LENGTH, "accept", "from", "x-b3-traceid", "x-client-trace-id", "te", "origin", "x-" + TRACE,
     ):  # fmt: skip
         for body in (good, b"{}"):
             expect_silence(client.post(infer, content=body, headers={**JSON, header: text}))
     for path in (
-        f"/v2/models/{text}/infer", f"/v2/models/{contract.model.name}/versions/{text}/infer", f"/{text}", f"{infer}?mail={text}",
+        f"/v2/models/{text}/infer", f"/v2/models/{contract.model.name}/versions/{text}/infer", f"/{text}", f"{infer}?mail={text}",  # noqa: E501
         f"{infer}#{text}", f"/v1/models/{text}:predict", f"/v1/models/{text}", "/v2/health/ready?" + text,
     ):  # fmt: skip
         for method in ("POST", "GET"):
@@ -242,8 +242,8 @@ def test_every_field_over_grpc(stack: Stack, contract: Contract, leads: list[dic
                 method(body, metadata=metadata, timeout=20)
             except grpc.RpcError as error:
                 refused += error.code() not in BUSY_GRPC
-                assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
-                assert not traces(f"{error.details()} {error.trailing_metadata()} {error.initial_metadata()}")
+                assert error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)  # noqa: PT017
+                assert not traces(f"{error.details()} {error.trailing_metadata()} {error.initial_metadata()}")  # noqa: PT017
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(f"/inference.GRPCInferenceService/{TRACE}")(b"", timeout=20)
         assert not traces(f"{caught.value.details()} {caught.value.trailing_metadata()}")
