@@ -20,6 +20,10 @@ TARGETS: Mapping[str, tuple[str, str, str, str, float]] = {
 """CPU ratios: whose workload over whose, and what it may be at the most."""
 
 _SLACK = 1.25
+_HEAD = (
+    "leads, form", "system", "CPU ms/request (range)", "Envoy's", "requests/s", "open p50 ms", "open p99 ms", "RSS MB",
+    "start s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
     lines = [
         f"Machine: {machine}. Date: {date}. Command: `{command}`.",
         "",
-        "| leads, form | system | CPU ms/request (range) | Envoy's | per s | open p50 ms | open p99 ms | RSS MB | start s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(_HEAD)} |",
+        f"|{' --- |' * len(_HEAD)}",
     ]
     ordered = sorted(rows, key=lambda row: (row.workload.split()[0] != "1", row.workload, row.cpu_ms))
     lines += [_line(row) for row in ordered]
