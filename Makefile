@@ -114,9 +114,11 @@ models: install ## Train the shipped versions anew into dist/model-repo: the sam
 ## -- the house
 
 test: install ## Unit tests, then the real stack; branch coverage of the core
-	$(BIN)/coverage run -m pytest tests $(PYTEST)
-	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90
-	$(PREDICTOR_BIN)/python -m pytest predictors/tests $(PYTEST)
+	@failed=; \
+	$(BIN)/coverage run -m pytest tests $(PYTEST) || failed=1; \
+	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90 || failed=1; \
+	$(PREDICTOR_BIN)/python -m pytest predictors/tests $(PYTEST) || failed=1; \
+	test -z "$$failed"
 
 bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/bench.json compares ratios, OUT=docs/bench records
 	@$(BIN)/python -m bench $(if $(OUT),--out '$(OUT)') $(if $(AGAINST),--against '$(AGAINST)')
