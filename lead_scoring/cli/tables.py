@@ -238,7 +238,7 @@ def _show_draft(drafted: Drafted) -> None:
     draft = drafted.draft
     print(
         f"{drafted.rows} rows, {drafted.base_rate:.1%} of them positive ({draft.model.target}); "
-        f"{len(draft.features)} features, {len(draft.left_out)} columns left out"
+        f"{len(draft.features)} features, {len(draft.left_out)} left out"
     )
     gaps = {found.name: found.gaps / drafted.rows for found in drafted.profiles}
     rows = []

@@ -201,7 +201,8 @@ class LeadReader:
             row, column = map(int, problem.path.split())
             field = self.plan.id_field if column == ID else self.plan.names[column]
             number = int(piece.number[row])
-            found.append(Refusal(number, field, problem.reason, problem.expected, problem.got, problem.remedy))
+            expected = problem.expected.removeprefix(f"{field}: ")
+            found.append(Refusal(number, field, problem.reason, expected, problem.got, problem.remedy))
         remedy = "give every row its moment of scoring, or one for all of them"
         expected = self._time_format or "an RFC 3339 time"
         found += [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -50,8 +51,17 @@ def read(path: Path) -> ContractDraft:
 
 
 def encode(draft: ContractDraft) -> bytes:
-    """Return a draft as JSON, two spaces, a final newline."""
-    return msgspec.json.format(msgspec.json.encode(draft), indent=2) + b"\n"
+    """Return a draft as JSON for people to edit, two spaces, a final newline; of features only what is unusual."""
+    document = msgspec.to_builtins(draft)
+    document["features"] = [_unusual(feature) for feature in document["features"]]
+    document["left_out"] = [{**one, "feature": _unusual(one["feature"])} for one in document["left_out"]]
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _unusual(feature: dict[str, Any]) -> dict[str, Any]:
+    usual = msgspec.to_builtins(FeatureDraft(name="", type="number"))
+    kept = ("name", "type", "nullable")
+    return {name: value for name, value in feature.items() if name in kept or value != usual[name]}
 
 
 def override(draft: ContractDraft, settings: Mapping[str, str]) -> ContractDraft:

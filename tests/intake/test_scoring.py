@@ -116,7 +116,7 @@ def test_refused_rows_are_named_and_the_others_scored(small: Path, tmp_path: Pat
     assert set(refused.column("row_number").to_pylist()) == gone
     assert refused.column("score").null_count == len(gone)
     text = "\n".join(map(str, outcome.refusals))
-    assert "row 7, size: expected size: a whole number in [1, 1000000] people, got 0; check the unit" in text
+    assert "row 7, size: expected a whole number in [1, 1000000] people, got 0; check the unit" in text
     for cell in ("many", "perhaps", "yesterday", "CEO"):
         assert cell not in text
 
