@@ -26,6 +26,8 @@ ELSEWHERE = {
 # Minutes of training: the same commands run smaller for README's block, and with other options where named.
 SHIPPED = "docs/models.md"
 RUN_SMALLER = {"--leads 100000": "--leads 4000"}
+# Told from beginning to end, with a server of its own in the middle: run as a whole.
+WALK_THROUGHS = {"docs/any-table.md": "tests/intake/test_walk_through.py"}
 # Starts a process that would not end.
 SERVERS = {
     "docs/predictor.md": ("python -m lead_predictor", "predictors/tests/test_start.py"),
@@ -40,8 +42,12 @@ def is_shipped_recipe(block: Block) -> bool:
     return block.document == ROOT / SHIPPED and "--seed 2" in block.text
 
 
+def runs_alone(block: Block) -> bool:
+    return not is_shipped_recipe(block) and str(block.document.relative_to(ROOT)) not in WALK_THROUGHS
+
+
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("block", [block for block in SHELL if not is_shipped_recipe(block)], ids=str)
+@pytest.mark.parametrize("block", list(filter(runs_alone, SHELL)), ids=str)
 def test_a_shell_block_works_as_typed(desk: Desk, block: Block) -> None:
     script = block.text
     if set(ELSEWHERE) >= set(commands(block)):
@@ -128,6 +134,12 @@ def test_the_recipe_of_the_shipped_versions_is_the_one_that_make_follows() -> No
     assert (ROOT / "tests/training/test_shipped_models.py").exists()
 
 
+def test_walk_throughs_are_run_elsewhere() -> None:
+    for document, test in WALK_THROUGHS.items():
+        assert Path(document).name in (ROOT / test).read_text()
+        assert any(block.document == ROOT / document for block in SHELL)
+
+
 def test_servers_are_started_elsewhere() -> None:
     for document, (command, test) in SERVERS.items():
         assert any(command in block.text for block in blocks(ROOT / document) if block.language == "indented")
@@ -163,7 +175,10 @@ def test_commands_named_in_the_text_exist(document: Path) -> None:
         assert target in known_targets(), target
     for command in re.findall(r"`lead-scoring ([a-z]+)", text):
         assert command in {
+            "draft",
             "generate",
+            "quality",
+            "score",
             "train",
             "package",
             "verify",
