@@ -20,6 +20,13 @@ TARGETS: Mapping[str, tuple[str, str, str, str, float]] = {
 """CPU ratios: whose workload over whose, and what it may be at the most."""
 
 _SLACK = 1.25
+_ABOUT = """\
+One model (50 numeric features, 400 trees of depth 6), the same leads, all systems in one go in interleaved rounds,
+every answer held against offline scores while it is timed. CPU is that of the system's whole process tree over a
+closed loop with 16 connections, the median of the rounds with their range; Envoy's share stands beside it. The open
+loop sends 300 requests a second, latency from the intended start. `gRPC` is our pair without its unix socket. Of the
+stock pair and MLServer these are the best settings: no worker pool, no debug, no latency logging. FastAPI gets
+records, the others V2 tensors. Only ratios are compared between runs."""
 _HEAD = (
     "leads, form", "system", "CPU ms/request (range)", "Envoy's", "requests/s", "open p50 ms", "open p99 ms", "RSS MB",
     "start s",
@@ -69,6 +76,10 @@ def check(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
 def page(rows: Sequence[Row], *, machine: str, date: str, command: str) -> str:
     """Return the report in Markdown."""
     lines = [
+        "# Beside the peers",
+        "",
+        _ABOUT,
+        "",
         f"Machine: {machine}. Date: {date}. Command: `{command}`.",
         "",
         f"| {' | '.join(_HEAD)} |",
