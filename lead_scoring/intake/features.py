@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lead_scoring.contract.types import FeatureType, InFiles, OnUnknownCategory
+from lead_scoring.core.findings import MAX_TEXT_BYTES
 from lead_scoring.intake.profile import Profile
 from lead_scoring.intake.words import names_the_rest
 from lead_scoring.training.draft import FeatureDraft, ImputationDraft
 
-__all__ = ["MOST_LEVELS", "draft_feature", "kept_levels"]
+__all__ = ["LARGEST", "MOST_LEVELS", "draft_feature", "kept_levels"]
 
+LARGEST = float(np.finfo(np.float32).max) / 2
+"""Largest number that the model takes, with room for a range around it."""
 MOST_LEVELS = 100
 """Categories that a draft lists; the rest is `other`."""
 _FEWEST_ROWS = 10
@@ -35,6 +38,8 @@ def draft_feature(found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft
     nullable = found.gaps > 0
     spelling = InFiles(missing=list(found.gap_words), date_format=found.date_format)
     kind: FeatureType = "number" if found.kind == "empty" else found.kind
+    if not found.present.size or (kind in ("number", "integer") and np.abs(found.present).max() > LARGEST):
+        return FeatureDraft(name=found.name, type=kind)
     feature = FeatureDraft(
         name=found.name,
         type=kind,
@@ -43,8 +48,6 @@ def draft_feature(found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft
         missing_values=list(found.missing_values),
         in_files=None if spelling == InFiles() else spelling,
     )
-    if not found.present.size:
-        return FeatureDraft(name=found.name, type=kind)
     if kind == "category":
         return _category(feature, found)
     if kind in ("number", "integer"):
@@ -55,10 +58,18 @@ def draft_feature(found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft
 
 
 def kept_levels(found: Profile) -> list[str]:
-    """Return the categories that have rows enough to be told apart, the most frequent first, two at least."""
+    """Return the categories that have rows enough to be told apart, the most frequent first, two if there are two.
+
+    Words that are too long for a request are never among them.
+    """
     fewest = max(_FEWEST_ROWS, _FEWEST_SHARE * len(found.value))
-    kept = [level for level, rows in zip(found.levels, found.counts, strict=True) if rows >= fewest]
-    return kept[:MOST_LEVELS] if len(kept) >= 2 else list(found.levels[:2])
+    fit = [
+        (level, rows)
+        for level, rows in zip(found.levels, found.counts, strict=True)
+        if len(level.encode()) <= MAX_TEXT_BYTES
+    ]
+    kept = [level for level, rows in fit if rows >= fewest]
+    return kept[:MOST_LEVELS] if len(kept) >= 2 else [level for level, _ in fit[:2]]
 
 
 def _category(feature: FeatureDraft, found: Profile) -> FeatureDraft:
@@ -94,9 +105,10 @@ def _number(feature: FeatureDraft, found: Profile) -> FeatureDraft:
         return _changed(feature, minimum=low, maximum=high, out_of_range="clip")
     room = _HEADROOM * (high - low)
     floor = 0.0 if 0 <= low <= 2 * room else _outward(low - room, -1)
-    return _changed(
-        feature, minimum=max(floor, 0.0) if low >= 0 else floor, maximum=_outward(high + room, 1), out_of_range="clip"
-    )
+    ceiling = _outward(high + room, 1)
+    if found.kind == "integer":
+        floor, ceiling = float(math.floor(floor)), float(math.ceil(ceiling))
+    return _changed(feature, minimum=max(floor, 0.0) if low >= 0 else floor, maximum=ceiling, out_of_range="clip")
 
 
 def _timestamp(feature: FeatureDraft, found: Profile, moment_s: NDArray[np.float64]) -> FeatureDraft:
@@ -106,8 +118,8 @@ def _timestamp(feature: FeatureDraft, found: Profile, moment_s: NDArray[np.float
     return _changed(
         feature,
         unit="days",
-        minimum=0.0 if low >= 0 else _outward(low - room, -1),
-        maximum=_outward(max(high, 0.0) + room, 1),
+        minimum=0.0 if low >= 0 else float(math.floor(_outward(low - room, -1))),
+        maximum=float(math.ceil(_outward(max(high, 0.0) + room, 1))),
         out_of_range="clip",
     )
 

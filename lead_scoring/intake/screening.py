@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lead_scoring.intake.ageing import DRIFTS, drift, rate_change
-from lead_scoring.intake.features import kept_levels
+from lead_scoring.intake.features import LARGEST, kept_levels
 from lead_scoring.intake.leakage import GIVES_AWAY, SUSPICIOUS, giveaways, single_auc
 from lead_scoring.intake.profile import Profile
 from lead_scoring.intake.twins import column_twins, identifying
@@ -65,12 +65,14 @@ def _unfit(found: Profile) -> str | None:
     if values.size == 1 and not found.gaps:
         word = found.levels[0] if found.levels else f"{values[0]:g}"
         return f"constant: every row has {word}"
+    if found.kind in ("number", "integer") and np.abs(values).max() > LARGEST:
+        return "too large: some values are beyond a 32-bit float, which the model takes"
     if identifying(found):
         return f"identifier: {values.size} different values in {found.present.size} rows"
     if found.kind == "category":
         kept = set(kept_levels(found))
         rare = sum(rows for level, rows in zip(found.levels, found.counts, strict=True) if level not in kept)
-        if rare > _MOST_REST * found.present.size:
+        if not kept or rare > _MOST_REST * found.present.size:
             return f"free text: {len(found.levels)} different words, most of them in a few rows only"
     return None
 
