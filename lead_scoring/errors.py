@@ -17,8 +17,6 @@ Tree::
         └── PredictorFailed   the model server is away or answers nonsense  (503 / UNAVAILABLE)
 """
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -51,7 +51,8 @@ class FrameEdge:
         try:
             self._path.unlink(missing_ok=True)
             self._server = await asyncio.get_running_loop().create_unix_server(self._connected, str(self._path))
-            os.chmod(self._path, 0o660)  # nosec B103 (the transformer may be another user of the same group)
+            # The transformer may be another user of the same group.
+            os.chmod(self._path, 0o660)  # nosec B103
         except OSError as error:
             raise StackError(f"socket {self._path} can't be used: {error.strerror or error}") from error
 

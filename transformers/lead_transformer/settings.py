@@ -82,7 +82,8 @@ class Settings:
 
     model_dir: Path = _setting(Path("/mnt/models"), "version folder", parse=Path)
     variant: str = _setting("", 'name of this variant; empty for "v" and the model\'s version')
-    host: str = _setting("0.0.0.0", "address that REST and gRPC listen on")  # noqa: S104  # nosec B104 (the pod's own address)
+    # The default is the pod's own address.
+    host: str = _setting("0.0.0.0", "address that REST and gRPC listen on")  # noqa: S104  # nosec B104
     http_port: int = _setting(8080, "REST port; 0 for a free one, said in the log", flag="--http_port", parse=_port)
     grpc_port: int = _setting(8081, "gRPC port; 0 for a free one, said in the log", flag="--grpc_port", parse=_port)
     enable_grpc: bool = _setting(True, "serve gRPC too", flag="--enable_grpc", parse=_switch)
