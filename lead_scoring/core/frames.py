@@ -25,7 +25,18 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_PAYLOAD_BYTES", "Ask", "Frame", "FrameError", "FrameReader", "Status", "answer", "question", "refusal"]
+__all__ = [
+    "MAX_PAYLOAD_BYTES",
+    "Ask",
+    "Frame",
+    "FrameError",
+    "FrameReader",
+    "Status",
+    "answer",
+    "cancellation",
+    "question",
+    "refusal",
+]
 
 _HEADER = struct.Struct("<IIIHH")
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
@@ -37,6 +48,8 @@ class Ask(IntEnum):
     MARGIN = 1
     CONTRIBUTIONS = 2
     """Margins too."""
+    CANCEL = 3
+    """Nobody waits for the request of this number any more; it gets no answer."""
 
 
 class Status(IntEnum):
@@ -106,6 +119,11 @@ def question(number: int, matrix: NDArray[np.float32], ask: Ask) -> bytes:
     rows, columns = matrix.shape
     payload = np.ascontiguousarray(matrix, dtype="<f4").tobytes()
     return _HEADER.pack(len(payload), number, rows, columns, ask) + payload
+
+
+def cancellation(number: int) -> bytes:
+    """Return the bytes that call a request off."""
+    return _HEADER.pack(0, number, 0, 0, Ask.CANCEL)
 
 
 def answer(number: int, margin: NDArray[np.float32], contributions: NDArray[np.float32] | None = None) -> bytes:

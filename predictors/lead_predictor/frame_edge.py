@@ -39,6 +39,7 @@ class FrameEdge:
         self._waiting: list[tuple[int, NDArray[np.float32], _Reply]] = []
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._explaining: dict[tuple[int, _Reply], asyncio.Task[None]] = {}
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -69,12 +70,17 @@ class FrameEdge:
 
     def ask(self, frame: Frame, reply: _Reply) -> None:
         """Take a request; the answer goes to `reply`, now or later."""
+        if frame.kind == Ask.CANCEL:
+            self._drop(lambda number, to: number == frame.number and to == reply)
+            return
         if fault := self._fault(frame):
             reply(frames.refusal(frame.number, Status.REFUSED, fault))
             return
         matrix = np.frombuffer(frame.payload, dtype="<f4").reshape(frame.rows, self._predictions.width)
         if frame.kind == Ask.CONTRIBUTIONS:
-            self._spawn(self._explain(frame.number, matrix, reply))
+            task = self._spawn(self._explain(frame.number, matrix, reply))
+            self._explaining[frame.number, reply] = task
+            task.add_done_callback(lambda _: self._explaining.pop((frame.number, reply), None))
             return
         if len(self._waiting) >= MAX_WAITING:
             reply(frames.refusal(frame.number, Status.FAILED, "too many requests are waiting"))
@@ -85,8 +91,16 @@ class FrameEdge:
         self._waiting.append((frame.number, matrix, reply))
 
     def forget(self, connection: _Connection) -> None:
-        """Drop a closed connection."""
+        """Drop a closed connection and what it still waits for."""
         self._connections.discard(connection)
+        self._drop(lambda _, to: to == connection.reply)
+
+    def _drop(self, is_dropped: Callable[[int, _Reply], bool]) -> None:
+        """Forget what waits, and end the explanations that run, by number and by where the answer would go."""
+        self._waiting = [entry for entry in self._waiting if not is_dropped(entry[0], entry[2])]
+        for (number, reply), task in list(self._explaining.items()):
+            if is_dropped(number, reply):
+                task.cancel()
 
     def _connected(self) -> _Connection:
         connection = _Connection(self)
@@ -161,10 +175,11 @@ class FrameEdge:
         for number, _, reply in group:
             reply(frames.refusal(number, Status.FAILED, "the prediction failed"))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class _Connection(asyncio.Protocol):
@@ -183,7 +198,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._reader.feed(data):
-                self._edge.ask(frame, self._reply)
+                self._edge.ask(frame, self.reply)
         except FrameError:
             self.close()
 
@@ -191,6 +206,6 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _reply(self, answer: bytes) -> None:
+    def reply(self, answer: bytes) -> None:
         if self._transport is not None:
             self._transport.write(answer)

@@ -88,6 +88,26 @@ def test_a_margin_does_not_wait_for_an_explanation(door: str) -> None:
     assert first.number == 2
 
 
+def test_an_explanation_that_is_called_off_ends(door: str) -> None:
+    """The later of two equal explanations is answered, the earlier one is not: it would have come first."""
+    first, second = (frames.question(number, _matrix(300), Ask.CONTRIBUTIONS) for number in (1, 2))
+    [(frame, _)] = _exchange(door, first, frames.cancellation(1), second, answers=1)
+    assert frame.number == 2
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone(door: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(door)
+        connection.sendall(b"".join(frames.question(n, _matrix(500), Ask.CONTRIBUTIONS) for n in range(120)))
+    [(frame, _)] = _exchange(door, frames.question(1, _matrix(500), Ask.CONTRIBUTIONS))
+    assert frame.kind == Status.OK  # within the time-out: taking turns with 120 others would take minutes
+
+
+def test_calling_off_what_nobody_asked_does_nothing(door: str) -> None:
+    [(frame, _)] = _exchange(door, frames.cancellation(7), frames.question(1, _matrix(1), Ask.MARGIN), answers=1)
+    assert frame.kind == Status.OK
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "kind", "size"),
     [

@@ -40,6 +40,11 @@ def test_a_refusal_says_why():
     assert (frame.number, frame.kind, bytes(frame.payload).decode()) == (4, Status.REFUSED, "zu groß")
 
 
+def test_a_request_is_called_off_by_its_number():
+    [frame] = FrameReader().feed(frames.cancellation(12))
+    assert (frame.number, frame.kind, frame.rows, bytes(frame.payload)) == (12, Ask.CANCEL, 0, b"")
+
+
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 6)), max_size=6), st.data())
 def test_any_cutting_of_the_stream_gives_the_same_frames(shapes, data):
     stream = b"".join(frames.question(number, _matrix(*shape), Ask.MARGIN) for number, shape in enumerate(shapes))

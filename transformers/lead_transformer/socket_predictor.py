@@ -63,6 +63,9 @@ class SocketPredictor:
                 number, frames.question(number, matrix, Ask.CONTRIBUTIONS if explain else Ask.MARGIN), waiter
             )
             frame = await waiter
+        except (asyncio.CancelledError, DeadlineExceeded):
+            connection.call_off(number)
+            raise
         finally:
             alarm.cancel()
             connection.forget(number)
@@ -130,6 +133,10 @@ class _Connection(asyncio.Protocol):
             raise PredictorFault("the model server does not take requests", kind="stuck")
         self._waiting[number] = waiter
         self._transport.write(question)
+
+    def call_off(self, number: int) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames.cancellation(number))
 
     def forget(self, number: int) -> None:
         self._waiting.pop(number, None)

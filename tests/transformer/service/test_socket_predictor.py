@@ -30,6 +30,7 @@ class Door:
     path: str
     respond: Callable[[Frame], bytes | None]
     asked: list[int] = field(default_factory=list)
+    called_off: list[int] = field(default_factory=list)
     retries: int = 0
     reads: bool = True
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -39,6 +40,9 @@ class Door:
         incoming = FrameReader()
         while self.reads and (data := await reader.read(1 << 16)):
             for frame in incoming.feed(data):
+                if frame.kind == frames.Ask.CANCEL:
+                    self.called_off.append(frame.number)
+                    continue
                 self.asked.append(frame.number)
                 if (answer := self.respond(frame)) is not None:
                     writer.write(answer)
@@ -173,6 +177,20 @@ async def test_a_cancelled_caller_leaves_nothing_behind(tmp_path: Path) -> None:
         )
         assert predictor._connection is not None
         assert predictor._connection._waiting == {}
+        while door.called_off != door.asked:  # noqa: ASYNC110 (nothing signals it)
+            await asyncio.sleep(0.01)
+
+
+@in_a_loop
+async def test_a_request_whose_time_is_up_is_called_off_and_an_answered_one_is_not(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (door, predictor):
+        await _ask(predictor, 1.0)
+        door.respond = lambda _: None
+        with pytest.raises(DeadlineExceeded):
+            await _ask(predictor, 2.0, timeout_s=0.05)
+        while not door.called_off:  # noqa: ASYNC110 (nothing signals it)
+            await asyncio.sleep(0.01)
+        assert door.called_off == door.asked[1:]
 
 
 @in_a_loop
