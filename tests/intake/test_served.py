@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from lead_scoring.core.moments import seconds
 from lead_scoring.core.plan import ACCEPTED
@@ -109,27 +111,38 @@ def test_named_tensors_over_rest_get_them_too(stack: Stack, leads: list[dict[str
     assert {reason["feature"] for reason in reasons} <= names
 
 
-def test_grpc_and_binary_get_them_too(stack: Stack, leads: list[dict[str, Any]], offline: Any) -> None:
-    for module, client in (
-        (triton_http, triton_http.InferenceServerClient(f"127.0.0.1:{stack.port}")),
-        (triton_grpc, triton_grpc.InferenceServerClient(stack.grpc)),
-    ):
-        inputs = []
-        for tensor in v2_inputs(stack, leads):
-            values = tensor["data"]
-            if tensor["datatype"] == "BYTES":
-                array = np.array([(value or "").encode() for value in values], dtype=object)
-                kind = "BYTES"
-            else:
-                array, kind = np.array([np.nan if value is None else value for value in values], np.float64), "FP64"
-            made = module.InferInput(tensor["name"], [len(leads)], kind)
-            made.set_data_from_numpy(array)
-            inputs.append(made)
-        parameters = {"as_of": AS_OF} if module is triton_http else {"as_of": int(seconds(AS_OF))}
-        answer = client.infer(NAME, inputs, parameters=parameters)
-        assert answer.as_numpy("probability").tolist() == offline["probability"]
-        assert answer.as_numpy("score").tolist() == offline["score"]
-        client.close()
+def test_binary_tensors_get_them_too(stack: Stack, leads: list[dict[str, Any]], offline: Any) -> None:
+    inputs = []
+    for tensor in v2_inputs(stack, leads):
+        values = tensor["data"]
+        if tensor["datatype"] == "BYTES":
+            array, kind = np.array([(value or "").encode() for value in values], dtype=object), "BYTES"
+        else:
+            array, kind = np.array([np.nan if value is None else value for value in values], np.float64), "FP64"
+        inputs.append(triton_http.InferInput(tensor["name"], [len(leads)], kind).set_data_from_numpy(array))
+    with triton_http.InferenceServerClient(f"127.0.0.1:{stack.port}") as client:
+        answer = client.infer(NAME, inputs, parameters={"as_of": AS_OF})
+    assert answer.as_numpy("probability").tolist() == offline["probability"]
+    assert answer.as_numpy("score").tolist() == offline["score"]
+
+
+def test_grpc_gets_them_too(stack: Stack, leads: list[dict[str, Any]], offline: Any) -> None:
+    request = pb.ModelInferRequest(
+        model_name=NAME, parameters={"as_of": pb.InferParameter(int64_param=int(seconds(AS_OF)))}
+    )
+    for tensor in v2_inputs(stack, leads):
+        values = tensor["data"]
+        is_text = tensor["datatype"] == "BYTES"
+        made = request.inputs.add(name=tensor["name"], datatype="BYTES" if is_text else "FP64", shape=[len(leads)])
+        if is_text:
+            made.contents.bytes_contents.extend((value or "").encode() for value in values)
+        else:
+            made.contents.fp64_contents.extend(np.nan if value is None else value for value in values)
+    with grpc.insecure_channel(stack.grpc) as channel:
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
+    outputs = {output.name: output.contents for output in answer.outputs}
+    assert list(outputs["probability"].fp64_contents) == offline["probability"]
+    assert list(outputs["score"].int_contents) == offline["score"]
 
 
 def test_metadata_is_in_the_table_s_words(stack: Stack) -> None:
@@ -142,8 +155,9 @@ def test_metadata_is_in_the_table_s_words(stack: Stack) -> None:
     assert found["parameters"]["target"] == "Converted is 1"
     assert list(inputs) == ["Lead Number", *(feature.name for feature in stack.contract().features)]
     assert inputs["City"]["parameters"]["missing_values"] == ["Select"]
-    with triton_grpc.InferenceServerClient(stack.grpc) as client:
-        named = [tensor.name for tensor in client.get_model_metadata(NAME).inputs]
+    with grpc.insecure_channel(stack.grpc) as channel:
+        described = GRPCInferenceServiceStub(channel).ModelMetadata(pb.ModelMetadataRequest(name=NAME), timeout=30)
+    named = [tensor.name for tensor in described.inputs]
     assert named == list(inputs)
 
 
