@@ -175,7 +175,7 @@ def kind_of(value: Any) -> str:
     if isinstance(value, bytes):
         return f"a text of {len(value)} bytes"
     if isinstance(value, list):
-        return "a list"
+        return f"a list of {len(value)}"
     return "an object" if isinstance(value, dict) else "something else"
 
 

@@ -110,7 +110,7 @@ def test_a_problem_in_words(changes: dict[str, object], expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(None, "null"), (True, "a boolean"), (3, "a number"), ([1], "a list"), ({1}, "something else")],
+    [(None, "null"), (True, "a boolean"), (3, "a number"), ([1], "a list of 1"), ({1}, "something else")],
 )
 def test_kinds_of_values(value: object, kind: str) -> None:
     batch = from_records(PLAN, [value], max_leads=5)

@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
+from lead_scoring.core.columns import kind_of
 from lead_scoring.core.findings import Report
 from lead_scoring.errors import InvalidLeads, Problem
 from lead_transformer import large_json
 
-__all__ = ["kind_of", "new_report", "parse", "raise_if_any"]
+__all__ = ["new_report", "parse", "raise_if_any"]
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -37,21 +38,6 @@ def parse(body: bytes) -> dict[str, Any]:
         raise _refused("wrong_type", kind_of(document), 'send {"inputs": …} to V2 and {"instances": …} to V1')
     _refuse_duplicates(body, document)
     return document
-
-
-def kind_of(value: Any) -> str:
-    """Name what a JSON value is without repeating it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return f"a text of {len(value)} characters"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return "an object" if isinstance(value, dict) else "something else"
 
 
 def new_report() -> Report:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from lead_scoring.core.assembly import seconds
+from lead_scoring.core.columns import kind_of
 from lead_scoring.core.findings import Report
-from lead_transformer.json_body import kind_of
 from lead_transformer.messages import MAX_REASONS, Options
 
 __all__ = ["read_flag", "read_options"]

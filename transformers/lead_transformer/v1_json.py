@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from lead_transformer.json_body import kind_of, new_report, parse, raise_if_any
+from lead_scoring.core.columns import kind_of
+from lead_transformer.json_body import new_report, parse, raise_if_any
 from lead_transformer.messages import Answer, ScoreRequest
 from lead_transformer.outputs import reason_objects
 from lead_transformer.parameters import read_options

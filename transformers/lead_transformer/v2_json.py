@@ -11,6 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from lead_scoring.core.assembly import Tensor
+from lead_scoring.core.columns import kind_of
 from lead_scoring.core.findings import Report
 from lead_scoring.errors import InvalidLeads, Problem
 from lead_transformer import v2_binary
@@ -22,7 +23,7 @@ from lead_transformer.envelope import (
     refuse_id,
     refuse_size,
 )
-from lead_transformer.json_body import kind_of, new_report, parse, raise_if_any
+from lead_transformer.json_body import new_report, parse, raise_if_any
 from lead_transformer.messages import Answer, OutputSpec, ScoreRequest
 from lead_transformer.outputs import OUTPUTS, settle, wanted
 from lead_transformer.parameters import read_flag, read_options
