@@ -13,7 +13,7 @@ from functools import partial
 import orjson
 
 from lead_scoring.contract.types import Contract, GoldenLead
-from lead_scoring.errors import DeadlineExceeded, LeadScoringError
+from lead_scoring.errors import DeadlineExceeded, LeadScoringError, ServiceError
 from lead_transformer import v1_json
 from lead_transformer.calls import Call
 from lead_transformer.lifecycle import Lifecycle
@@ -21,6 +21,7 @@ from lead_transformer.messages import Answer, ScoreRequest
 from lead_transformer.metrics import Metrics
 from lead_transformer.predictor import Predictor, PredictorFault, check_identity
 from lead_transformer.service import Service
+from lead_transformer.silence import Silence
 
 __all__ = ["DeepChecks", "Readiness"]
 
@@ -55,6 +56,7 @@ class Readiness:
         predictor: Predictor,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        silence: Silence,
         checks: DeepChecks,
         *,
         max_leads: int,
@@ -65,6 +67,7 @@ class Readiness:
         self._predictor = predictor
         self._lifecycle = lifecycle
         self._metrics = metrics
+        self._silence = silence
         self._checks = checks
         golden = contract.golden.leads
         self._batches = [_Golden(contract, golden[at : at + max_leads]) for at in range(0, len(golden), max_leads)]
@@ -117,7 +120,12 @@ class Readiness:
 
     async def _prove(self) -> None:
         """Hold the model server's metadata and all golden leads against the contract."""
-        check_identity(self._contract, await self._predictor.identify(timeout_s=_STARTUP_TIMEOUT_S))
+        try:
+            identity = await self._predictor.identify(timeout_s=_STARTUP_TIMEOUT_S)
+        except ServiceError as error:
+            self._silence.failed(error, time.perf_counter())
+            raise
+        check_identity(self._contract, identity)
         for golden in self._batches:
             await self._score(golden, _STARTUP_TIMEOUT_S)
 

@@ -17,6 +17,7 @@ from lead_transformer.calls import VARIANT_HEADER, Call, Calls
 from lead_transformer.lifecycle import Lifecycle
 from lead_transformer.messages import Answer, ScoreRequest
 from lead_transformer.service import Service
+from lead_transformer.silence import Silence
 
 __all__ = ["BodyLimits", "RestApp"]
 
@@ -66,6 +67,7 @@ class RestApp:
         service: Service,
         calls: Calls,
         lifecycle: Lifecycle,
+        silence: Silence,
         sdk_app: Any,
         *,
         limits: BodyLimits,
@@ -79,6 +81,7 @@ class RestApp:
             service: answers requests.
             calls: begins and ends them.
             lifecycle: tells readiness.
+            silence: tells whether the model server answers anything.
             sdk_app: the SDK's ASGI application, for liveness, readiness, the model list and metrics.
             limits: of bodies.
             max_leads: for the metadata.
@@ -88,6 +91,7 @@ class RestApp:
         self._service = service
         self._calls = calls
         self._lifecycle = lifecycle
+        self._silence = silence
         self._sdk_app = sdk_app
         self._limits = limits
         self._variant = (VARIANT_HEADER.encode(), variant.encode())
@@ -100,6 +104,7 @@ class RestApp:
         model, server = orjson.dumps(described), orjson.dumps(metadata.server(version=software_version))
         routes: dict[str, tuple[str, Handler]] = {
             "/": ("GET", self._sdk_app),
+            "/health/predictor": ("GET", self._predictor_live),
             "/metrics": ("GET", self._sdk_app),
             "/v1/models": ("GET", self._sdk_app),
             f"/v1/models/{name}": ("GET", self._when_ready),
@@ -165,6 +170,12 @@ class RestApp:
         ready = self._lifecycle.ready
         body = orjson.dumps({"name": self._service.contract.model.name, "ready": ready})
         await self._respond(send, 200 if ready else 503, [("content-type", _JSON)], body, None)
+
+    async def _predictor_live(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Say whether the model server should go on or be started anew: its liveness, as only its caller can tell."""
+        silent, live = round(self._silence.seconds, 3), not self._silence.is_over_limit
+        body = orjson.dumps({"live": live, "silent_s": silent})
+        await self._respond(send, 200 if live else 503, [("content-type", _JSON)], body, None)
 
     def _scoring(self, dialect: _Dialect) -> Handler:
         async def score(scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,6 +33,7 @@ from lead_transformer.rest_server import RestServer, listen
 from lead_transformer.rpc import RpcLimits, RpcServer, Servicer
 from lead_transformer.service import Service
 from lead_transformer.settings import Settings
+from lead_transformer.silence import Silence
 from lead_transformer.socket_predictor import SocketPredictor
 
 __all__ = ["LeadServer"]
@@ -153,6 +154,7 @@ class LeadServer(ModelServer):  # type: ignore[misc]
             access_log=self._writer.write if settings.access_log else None,
             tracer=tracer,
         )
+        silence = Silence(settings.predictor_silence_s)
         service = Service(
             self._contract,
             predictor,
@@ -160,14 +162,22 @@ class LeadServer(ModelServer):  # type: ignore[misc]
             admission=admission,
             lifecycle=self._lifecycle,
             metrics=self._metrics,
+            silence=silence,
             max_leads=settings.max_leads,
         )
         checks = DeepChecks(settings.check_interval_s, settings.check_timeout_ms / 1000, settings.check_failures)
         readiness = Readiness(
-            self._contract, service, predictor, self._lifecycle, self._metrics, checks, max_leads=settings.max_leads
+            self._contract,
+            service,
+            predictor,
+            self._lifecycle,
+            self._metrics,
+            silence,
+            checks,
+            max_leads=settings.max_leads,
         )
         self.register_model(LeadModel(service, calls, self._lifecycle))
-        rest = self._open_rest(service, calls)
+        rest = self._open_rest(service, calls, silence)
         rpc = self._open_rpc(service, calls) if self.enable_grpc else None
         if rpc is not None:
             await rpc.start()
@@ -207,7 +217,7 @@ class LeadServer(ModelServer):  # type: ignore[misc]
         }
         _LOGGER.info("listening", extra={"fields": fields})
 
-    def _open_rest(self, service: Service, calls: Calls) -> RestServer:
+    def _open_rest(self, service: Service, calls: Calls, silence: Silence) -> RestServer:
         settings = self._settings
         limits = ConnectionLimits(
             settings.max_header_bytes, settings.receive_timeout_s, settings.max_connections, self._count_rejection
@@ -217,6 +227,7 @@ class LeadServer(ModelServer):  # type: ignore[misc]
             service,
             calls,
             self._lifecycle,
+            silence,
             rest.sdk_app(),
             limits=BodyLimits(settings.max_body_bytes, settings.receive_timeout_s),
             max_leads=settings.max_leads,

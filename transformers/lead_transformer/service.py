@@ -12,7 +12,7 @@ from lead_scoring.core.explanation import top_reasons
 from lead_scoring.core.features import Encoded, encode
 from lead_scoring.core.plan import FeaturePlan
 from lead_scoring.core.scoring import interpret
-from lead_scoring.errors import DeadlineExceeded
+from lead_scoring.errors import DeadlineExceeded, ServiceError
 from lead_transformer.admission import Admission
 from lead_transformer.calls import Call
 from lead_transformer.lifecycle import Lifecycle
@@ -20,6 +20,7 @@ from lead_transformer.logs import timestamp
 from lead_transformer.messages import Answer, ScoreRequest
 from lead_transformer.metrics import Metrics
 from lead_transformer.predictor import Prediction, Predictor, PredictorFault
+from lead_transformer.silence import Silence
 
 __all__ = ["Service"]
 
@@ -36,6 +37,7 @@ class Service:
         admission: Admission,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        silence: Silence,
         max_leads: int,
     ) -> None:
         """Compile the contract.
@@ -47,6 +49,7 @@ class Service:
             admission: who may be worked for.
             lifecycle: whether anything may be answered.
             metrics: what is counted.
+            silence: told of every call to the model server.
             max_leads: most leads in a request.
         """
         self.contract = contract
@@ -56,6 +59,7 @@ class Service:
         self._admission = admission
         self._lifecycle = lifecycle
         self._metrics = metrics
+        self._silence = silence
         self._max_leads = max_leads
         self._last_success = 0.0
 
@@ -134,17 +138,23 @@ class Service:
                     encoded.matrix, explain=explain, timeout_s=remaining_s, traceparent=call.traceparent
                 )
         except TimeoutError:
-            self._metrics.predictor_failures["timeout"] += 1
-            raise _out_of_time() from None
-        except DeadlineExceeded:
-            self._metrics.predictor_failures["timeout"] += 1
+            error = _out_of_time()
+            self._note(error, "timeout")
+            raise error from None
+        except DeadlineExceeded as error:
+            self._note(error, "timeout")
             raise
         except PredictorFault as error:
-            self._metrics.predictor_failures[error.kind] += 1
+            self._note(error, error.kind)
             raise
+        self._silence.answered()
         self._last_success = time.perf_counter()
         call.stages.append(self._last_success - began)
         return prediction, self._last_success - began
+
+    def _note(self, error: ServiceError, kind: str) -> None:
+        self._metrics.predictor_failures[kind] += 1
+        self._silence.failed(error, time.perf_counter())
 
     def _answer(
         self,

@@ -109,9 +109,12 @@ class Settings:
     )
     drain_s: float = _setting(1.0, "still answering new requests after SIGTERM, not ready", parse=_duration(0, 600))
     grace_s: int = _setting(15, "running requests may take this long after that", parse=_count(1, 600))
-    check_interval_s: float = _setting(5.0, "between two deep checks of readiness", parse=_duration(0.05, 3600))
+    check_interval_s: float = _setting(1.0, "between two deep checks of readiness", parse=_duration(0.05, 3600))
     check_timeout_ms: int = _setting(500, "longest that a deep check may take", parse=_count(1, 600_000))
     check_failures: int = _setting(3, "deep checks that fail in a row before unready", parse=_count(1, 1000))
+    predictor_silence_s: float = _setting(
+        4.0, "no answer from the predictor for this long: /health/predictor says 503", parse=_duration(0.1, 3600)
+    )
     access_log: bool = _setting(True, "log one line per request", parse=_switch)
     log_level: str = _setting(
         "INFO", "least severe messages logged", parse=_choice("DEBUG", "INFO", "WARNING", "ERROR")

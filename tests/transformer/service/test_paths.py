@@ -15,6 +15,7 @@ from tests.transformer.service.processes import Transformer
 
 SERVED = {
     "/": "GET",
+    "/health/predictor": "GET",
     "/metrics": "GET",
     "/v1/models": "GET",
     "/v1/models/lead-scoring": "GET",

@@ -22,6 +22,7 @@ from lead_transformer.model import LeadModel
 from lead_transformer.predictor import Prediction, PredictorIdentity
 from lead_transformer.rest import BodyLimits, RestApp
 from lead_transformer.service import Service
+from lead_transformer.silence import Silence
 from numpy.typing import NDArray
 
 from lead_scoring.packaging import booster
@@ -75,6 +76,7 @@ class House:
             tracer=None,
         )
         self.lifecycle = Lifecycle(verified=True, healthy=True)
+        self.silence = Silence(4.0)
         self.service = Service(
             contract,
             self.predictor,
@@ -82,6 +84,7 @@ class House:
             admission=Admission(AdmissionLimits(4, 4, 1.0)),
             lifecycle=self.lifecycle,
             metrics=self.metrics,
+            silence=self.silence,
             max_leads=500,
         )
         self.model = LeadModel(self.service, self.calls, self.lifecycle)
@@ -92,6 +95,7 @@ class House:
             self.service,
             self.calls,
             self.lifecycle,
+            self.silence,
             None,
             limits=BodyLimits(10**6, 30),
             max_leads=500,
