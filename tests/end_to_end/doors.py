@@ -59,10 +59,15 @@ class Answer:
 class Doors:
     """Asks through Envoy; may be shared by threads."""
 
-    def __init__(self, url: str, target: str, contract: Contract) -> None:
+    def __init__(
+        self, url: str, target: str, contract: Contract, *, rest_host: str | None = None, grpc_host: str | None = None
+    ) -> None:
+        """Open them; the host names are those that the gateway routes by, where it serves others too."""
         self._contract = contract
-        self.http = httpx.Client(base_url=url, timeout=60)
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        self.http = httpx.Client(base_url=url, timeout=60, headers={"host": rest_host} if rest_host else None)
+        options: list[tuple[str, Any]] = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        if grpc_host:
+            options.append(("grpc.default_authority", grpc_host))
         self._channel = grpc.insecure_channel(target, options=[*options, ("grpc.max_receive_message_length", -1)])
         self.stub = GRPCInferenceServiceStub(self._channel)
         name = contract.model.name

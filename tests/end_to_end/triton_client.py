@@ -1,7 +1,8 @@
 """tritonclient over gRPC, apart: it and the KServe SDK define the same protobuf names and can't share a process.
 
-Reads a question as JSON from stdin: `target`, `columns` as [name, datatype, values], `outputs`, `parameters`. Writes to
-stdout what tritonclient makes of the answers, synchronous and asynchronous, and of the server's state and metadata.
+Reads a question as JSON from stdin: `target`, `authority` (if it isn't the target), `columns` as [name, datatype,
+values], `outputs`, `parameters`. Writes to stdout what tritonclient makes of the answers, synchronous and asynchronous,
+and of the server's state and metadata.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def main() -> None:
     question = json.load(sys.stdin)
     inputs = [_tensor(*column) for column in question["columns"]]
     asked = {"inputs": inputs, "request_id": "triton-1", "parameters": question["parameters"], "client_timeout": 60}
-    with triton.InferenceServerClient(question["target"]) as client:
+    named = [("grpc.default_authority", question["authority"])] if "authority" in question else None
+    with triton.InferenceServerClient(question["target"], channel_args=named) as client:
         found = {
             "live": client.is_server_live(),
             "ready": client.is_server_ready(),
@@ -35,12 +37,12 @@ def main() -> None:
             "sync": _columns(client.infer(MODEL, **asked), question["outputs"]),
             "unknown": _refusal(lambda: client.infer("another", **asked)),
         }
-    found["aio"] = _columns(asyncio.run(_infer(question["target"], asked)), question["outputs"])
+    found["aio"] = _columns(asyncio.run(_infer(question["target"], named, asked)), question["outputs"])
     json.dump(found, sys.stdout)
 
 
-async def _infer(target: str, asked: dict[str, Any]) -> Any:
-    async with triton_aio.InferenceServerClient(target) as client:
+async def _infer(target: str, named: Any, asked: dict[str, Any]) -> Any:
+    async with triton_aio.InferenceServerClient(target, channel_args=named) as client:
         assert await client.is_server_ready()
         return await client.infer(MODEL, **asked)
 
