@@ -58,3 +58,50 @@ app.kubernetes.io/component: controller
 {{- define "lead-scoring.image" -}}
 {{- .repository -}}{{- with .tag }}:{{ . }}{{ end -}}{{- with .digest }}@{{ . }}{{ end -}}
 {{- end -}}
+
+{{/* A runtime's settings as YAML: the defaults, and over them what its entry says. */}}
+{{- define "lead-scoring.runtime" -}}
+{{- mustMergeOverwrite (deepCopy .root.Values.runtimeDefaults) (deepCopy (index .root.Values.runtimes .key)) | toYaml -}}
+{{- end -}}
+
+{{/* A map of settings as environment variables; whole numbers stay whole. */}}
+{{- define "lead-scoring.env" -}}
+{{- range $name, $value := . -}}
+{{ printf "- name: %s\n  value: %s\n" $name (kindIs "string" $value | ternary $value (toJson $value) | quote) }}
+{{- end -}}
+{{- end -}}
+
+{{/* What PodSecurity `restricted` asks of a container, and a root that nobody can write to. */}}
+{{- define "lead-scoring.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+privileged: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+{{- end -}}
+
+{{/* The same of a pod, for containers that others inject too; the images' own user. */}}
+{{- define "lead-scoring.podSecurityContext" -}}
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+runAsGroup: 65532
+runAsNonRoot: true
+runAsUser: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "lead-scoring.pullSecrets" -}}
+{{- with .Values.images.pullSecrets -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* For a Prometheus that finds pods by annotation; its argument is the port. */}}
+{{- define "lead-scoring.scrapeAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ . | quote }}
+prometheus.io/path: /metrics
+{{- end -}}
