@@ -110,13 +110,19 @@ def plan(release: Release) -> Plan:
 
 
 @pytest.fixture
-def calm(release: Release) -> Iterator[Release]:
-    """The release as it was installed, and again so afterwards: no pod of it may have been restarted or replaced."""
+def installed(release: Release) -> Iterator[Release]:
+    """The release as it was installed, and again so afterwards."""
     as_installed(release)
-    before = release.lives()
     yield release
     as_installed(release)
-    assert release.lives() == before
+
+
+@pytest.fixture
+def calm(installed: Release) -> Iterator[Release]:
+    """The release as it was installed; whatever a test asks of the controller, no pod may be restarted or replaced."""
+    before = installed.lives()
+    yield installed
+    assert installed.lives() == before
 
 
 def as_installed(release: Release) -> None:

@@ -147,6 +147,19 @@ class Release:
         items = self.kubectl.items("pod", f"app=isvc.{self.name}-{variant}-predictor")
         return [Pod.of(item) for item in items]
 
+    def counted(self, variant: str, name: str, *labels: str) -> float:
+        """Return a metric's sum over a variant's ready pods, of series that have all of these labels (`key="value"`)."""
+        total = 0.0
+        for pod in self.pods(variant):
+            if pod.ready:
+                text = self.kubectl("get", "--raw", self._path(f"pods/{pod.name}:8080/proxy/metrics"))
+                series = (line.rpartition(" ") for line in text.splitlines() if line.startswith(f"{name}{{"))
+                total += sum(float(value) for found, _, value in series if all(label in found for label in labels))
+        return total
+
+    def _path(self, rest: str) -> str:
+        return f"/api/v1/namespaces/{self.kubectl.namespace}/{rest}"
+
     def controllers(self) -> list[Pod]:
         """Return the controller's pods."""
         items = self.kubectl.items(

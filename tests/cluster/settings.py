@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 from dataclasses import dataclass
 
 __all__ = ["Settings", "Unset"]
@@ -74,11 +75,11 @@ class Settings:
             keep=os.environ.get("E2E_KEEP", "0") == "1",
         )
 
-    def signal(self, signal: str, container_id: str) -> list[str]:
-        """Return the command that sends a signal to a container's first process.
+    def send_signal(self, signal: str, container_id: str) -> None:
+        """Send a signal to a container's first process, on its node.
 
         Raises:
-            Unset: the caller brought none.
+            Unset: the caller brought no command that can.
         """
         if not self.signal_command:
             raise Unset(
@@ -86,7 +87,7 @@ class Settings:
                 " the signal's name and the container's id. With kind:"
                 " E2E_SIGNAL_COMMAND='docker exec kind-control-plane ctr -n k8s.io task kill --signal'"
             )
-        return [*self.signal_command, signal, container_id]
+        subprocess.run([*self.signal_command, signal, container_id], check=True, timeout=30)
 
 
 def _needed(name: str, what: str, example: str) -> str:

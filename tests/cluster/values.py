@@ -11,7 +11,7 @@ from tests.cluster.storage import Bucket
 __all__ = ["STORAGE_SECRET", "runtime_of", "storage_secret", "values_of"]
 
 RUNTIME = "e2e"
-STORAGE_SECRET = "model-storage"
+STORAGE_SECRET = "model-storage"  # noqa: S105 - a name
 _SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 
