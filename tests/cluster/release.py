@@ -148,7 +148,7 @@ class Release:
         return [Pod.of(item) for item in items]
 
     def counted(self, variant: str, name: str, *labels: str) -> float:
-        """Return a metric's sum over a variant's ready pods, of series that have all of these labels (`key="value"`)."""
+        """Return a metric's sum over a variant's ready pods, of series that have all these labels (`key="value"`)."""
         total = 0.0
         for pod in self.pods(variant):
             if pod.ready:
