@@ -16,14 +16,14 @@ from lead_controller.apply import Writer
 from lead_controller.bootstrap import read_inference_service
 from lead_controller.config import parse_config
 from lead_controller.election import Election
-from lead_controller.events import Events
 from lead_controller.health import Health
 from lead_controller.logs import configure
 from lead_controller.loop import Loop
 from lead_controller.metrics import Metrics
 from lead_controller.planner import plan
+from lead_controller.recorder import Recorder
 from lead_controller.settings import parse
-from lead_controller.watches import Watches
+from lead_controller.watches import Watches, scopes
 
 _log = logging.getLogger("lead_controller")
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics = Metrics(config.inference_service)
     watches = Watches(
         server,
-        config.inference_service,
+        scopes(config.inference_service),
         watch_s=settings.resync_s,
         failed=lambda kind: metrics.watch_failures.labels(kind.kind).inc(),
     )
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         watches=watches,
         election=election,
         writer=Writer(server, election, written=watches.put),
-        events=Events(server, settings.identity),
+        recorder=Recorder(server, settings.identity),
         metrics=metrics,
         resync_s=settings.resync_s,
     )

@@ -23,9 +23,9 @@ from lead_controller.apiserver import (
 from lead_controller.apply import Deposed, Writer
 from lead_controller.backoff import Backoff
 from lead_controller.election import Election
-from lead_controller.events import Events
 from lead_controller.metrics import Metrics
 from lead_controller.model import Event, Json, Observed, Plan, Reference
+from lead_controller.recorder import Recorder
 from lead_controller.watches import Watches
 
 __all__ = ["Loop"]
@@ -48,7 +48,7 @@ class Loop:
         watches: Watches,
         election: Election,
         writer: Writer,
-        events: Events,
+        recorder: Recorder,
         metrics: Metrics,
         resync_s: float,
     ) -> None:
@@ -57,7 +57,7 @@ class Loop:
         self._watches = watches
         self._election = election
         self._writer = writer
-        self._events = events
+        self._recorder = recorder
         self._metrics = metrics
         self._resync_s = resync_s
         self._backoff = Backoff(first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S)
@@ -131,10 +131,10 @@ class Loop:
             self._metrics.writes.labels(ROLLOUT.kind).inc()
         if not applied.errors:
             for event in plan.events:
-                self._events.tell(event, timeout_s=self._writer.timeout_s())
+                self._recorder.tell(event, timeout_s=self._writer.timeout_s())
         elif rollout is not None:
             refused = Event("Warning", "WriteRefused", "; ".join(applied.errors), Reference.of(rollout))
-            self._events.tell(refused, timeout_s=self._writer.timeout_s())
+            self._recorder.tell(refused, timeout_s=self._writer.timeout_s())
         if applied.errors:
             self._metrics.reconciles.labels("error").inc()
             self._retry_s = self._backoff.failed()

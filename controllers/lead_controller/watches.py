@@ -11,8 +11,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from lead_controller.apiserver import (
     AUTOSCALER,
@@ -33,7 +34,7 @@ from lead_controller.backoff import Backoff
 from lead_controller.model import Json
 from lead_controller.names import MANAGED_BY, PART_OF, labels
 
-__all__ = ["Cache", "Watches"]
+__all__ = ["Cache", "Scope", "Watches", "scopes"]
 
 _log = logging.getLogger(__name__)
 
@@ -105,17 +106,36 @@ def _version(item: Json) -> int:
 
 
 @dataclass(frozen=True)
-class _Scope:
+class Scope:
+    """A kind, and which of its objects."""
+
     kind: Kind
-    selector: str
+    selector: Literal["fieldSelector", "labelSelector"]
     value: str
 
 
+def scopes(inference_service: str) -> list[Scope]:
+    """Return what the planner reads."""
+    name = f"metadata.name={inference_service}"
+    served = f"serving.kserve.io/inferenceservice={inference_service}"  # KServe's Services hand it to their slices
+    ours = ",".join(f"{label}={labels(inference_service)[label]}" for label in (MANAGED_BY, PART_OF))
+    return [
+        Scope(INFERENCE_SERVICE, "fieldSelector", name),
+        Scope(ROLLOUT, "fieldSelector", name),
+        Scope(ENDPOINT_SLICE, "labelSelector", served),
+        Scope(DEPLOYMENT, "labelSelector", served),
+        Scope(HTTP_ROUTE, "labelSelector", ours),
+        Scope(GRPC_ROUTE, "labelSelector", ours),
+        Scope(POLICY, "labelSelector", ours),
+        Scope(AUTOSCALER, "labelSelector", ours),
+    ]
+
+
 class Watches:
-    """A cache and a thread for each kind that the planner reads: of one namespace, scoped to one InferenceService."""
+    """A cache and a thread for each scope."""
 
     def __init__(
-        self, server: ApiServer, inference_service: str, *, watch_s: float, failed: Callable[[Kind], None]
+        self, server: ApiServer, scopes: Iterable[Scope], *, watch_s: float, failed: Callable[[Kind], None]
     ) -> None:
         """See nothing yet.
 
@@ -127,21 +147,8 @@ class Watches:
         self._server = server
         self._watch_s = watch_s
         self._failed = failed
-        name = f"metadata.name={inference_service}"
-        served = f"serving.kserve.io/inferenceservice={inference_service}"
-        ours = ",".join(f"{label}={labels(inference_service)[label]}" for label in (MANAGED_BY, PART_OF))
         self.caches = {
-            scope.kind: Cache(scope.kind, {scope.selector: scope.value}, self.changed.set)
-            for scope in (
-                _Scope(INFERENCE_SERVICE, "fieldSelector", name),
-                _Scope(ROLLOUT, "fieldSelector", name),
-                _Scope(ENDPOINT_SLICE, "labelSelector", served),
-                _Scope(DEPLOYMENT, "labelSelector", served),
-                _Scope(HTTP_ROUTE, "labelSelector", ours),
-                _Scope(GRPC_ROUTE, "labelSelector", ours),
-                _Scope(POLICY, "labelSelector", ours),
-                _Scope(AUTOSCALER, "labelSelector", ours),
-            )
+            scope.kind: Cache(scope.kind, {scope.selector: scope.value}, self.changed.set) for scope in scopes
         }
 
     @property
