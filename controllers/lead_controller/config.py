@@ -69,7 +69,7 @@ class Config(_Part, frozen=True):
     grpc: Hosts
     route_timeout: Duration = "1s"
     traffic_policy: dict[str, Any] = {}
-    """A fragment of a BackendTrafficPolicy's spec, merged as it stands; fields that the controller decides are refused."""
+    """A fragment of a BackendTrafficPolicy's spec, merged as it stands; what the controller decides is refused."""
     autoscaling: Autoscaling = Autoscaling()
     metrics_port: Port = 9100
 

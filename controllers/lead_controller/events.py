@@ -1,90 +1,65 @@
-"""Kubernetes Events: what happened, for `kubectl describe modelrollout` and `kubectl get events`."""
+"""Kubernetes Events about the ModelRollout: one per transition."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 
-from lead_controller.apiserver import EVENT, ApiServer, ApiServerError, Unreachable
-from lead_controller.model import Event
+from lead_controller.model import Event, Json, Reference
+from lead_controller.status import Condition
 
-__all__ = ["Events"]
+__all__ = ["EVENTS", "of_conditions", "of_orphans", "of_repairs", "of_split"]
 
-_log = logging.getLogger(__name__)
+EVENTS: dict[str, str] = {
+    "SharesShifted": "Normal",
+    "Repaired": "Warning",
+    "OrphanDeleted": "Normal",
+    "InferenceServiceCreated": "Normal",
+}
+"""Reasons and types of the events that aren't a condition's transition."""
 
-_REPEAT_S = 600.0
-_REMEMBERED = 128
-_LONGEST = 1024  # characters of a note that the API takes
-
-
-@dataclass
-class _Told:
-    name: str
-    count: int
-    at: datetime
+_QUIET = {("Routed", "Pending"), ("Routed", "Accepted"), ("Ready", "NotRouted"), ("Ready", "AsAsked")}
+"""Reasons that every shift passes through: SharesShifted tells that story."""
+_BAD = {"Routed": "False", "CapacityReady": "False", "Aborted": "True", "Degraded": "True"}
+_REFUSED = {"UnknownVariant", "HasShare", "NoReadyPods"}
 
 
-class Events:
-    """Writes Events; one that repeats within ten minutes is counted on the first instead of written again."""
+def of_conditions(conditions: Sequence[Condition], previous: Json, about: Reference) -> list[Event]:
+    """Return an event for every condition whose status or reason changed, named after both: `CapacityReadyTooFewPods`.
 
-    def __init__(self, server: ApiServer, identity: str) -> None:
-        """Have told nothing yet. `identity`: this replica."""
-        self._server = server
-        self._identity = identity
-        self._told: OrderedDict[Event, _Told] = OrderedDict()
-
-    def tell(self, event: Event, *, timeout_s: float) -> None:
-        """Write an Event. One that can't be written is lost: it is logged anyway, and nothing depends on it."""
-        fields = {"reason": event.reason, "about": f"{event.about.kind}/{event.about.name}"}
-        level = logging.WARNING if event.type == "Warning" else logging.INFO
-        _log.log(level, "event: %s", event.message, extra={"fields": fields})
-        now = datetime.now(UTC)
-        told = self._told.get(event)
-        try:
-            if told is not None and (now - told.at).total_seconds() < _REPEAT_S:
-                told.count, told.at = told.count + 1, now
-                series = {"series": {"count": told.count, "lastObservedTime": _micro(now)}}
-                self._server.merge(EVENT, told.name, series, timeout_s=timeout_s)
-            else:
-                self._told[event] = _Told(self._write(event, now, timeout_s), 1, now)
-        except ApiServerError as error:
-            if not isinstance(error, Unreachable):
-                self._told.pop(event, None)  # expired, perhaps: next time a new one
-            _log.warning("event not written", extra={"fields": {**fields, "error": str(error)}})
-        if event in self._told:
-            self._told.move_to_end(event)
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
-
-    def _write(self, event: Event, now: datetime, timeout_s: float) -> str:
-        about = event.about
-        regarding = {
-            "apiVersion": about.api_version,
-            "kind": about.kind,
-            "namespace": about.namespace,
-            "name": about.name,
-            "uid": about.uid,
-        }
-        name = f"{about.name[:200]}.{uuid.uuid4().hex[:16]}"
-        body = {
-            "apiVersion": EVENT.api_version,
-            "kind": EVENT.kind,
-            "metadata": {"name": name, "namespace": self._server.namespace},
-            "type": event.type,
-            "reason": event.reason,
-            "note": event.message[:_LONGEST],
-            "action": event.reason,
-            "eventTime": _micro(now),
-            "regarding": {key: value for key, value in regarding.items() if value},
-            "reportingController": "lead-scoring.io/controller",
-            "reportingInstance": self._identity[:128],
-        }
-        self._server.create(EVENT, body, timeout_s=timeout_s)
-        return name
+    A condition that is new and as it should be is no news.
+    """
+    before = {each["type"]: (each["status"], each["reason"]) for each in previous.get("conditions") or ()}
+    events = []
+    for condition in conditions:
+        if condition.type == "Ready" or (condition.type, condition.reason) in _QUIET:
+            continue
+        bad = _BAD.get(condition.type) == condition.status or (
+            condition.type == "ShadowActive" and condition.reason in _REFUSED
+        )
+        last = before.get(condition.type)
+        if last != (condition.status, condition.reason) and (bad or last or condition.status == "True"):
+            reason = f"{condition.type}{condition.reason}"
+            message = condition.message or f"{condition.type} is {condition.status} again"
+            events.append(Event("Warning" if bad else "Normal", reason, message, about))
+    return events
 
 
-def _micro(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def of_split(before: str, after: str, about: Reference) -> list[Event]:
+    """Return the event of a shift of traffic."""
+    if before == after:
+        return []
+    return [_event("SharesShifted", f"{before or 'no route'} -> {after}", about)]
+
+
+def of_repairs(repairs: Iterable[Reference], about: Reference) -> list[Event]:
+    """Return an event for every object that somebody else had changed or deleted."""
+    return [_event("Repaired", f"{each.kind} {each.name} had been changed by somebody else", about) for each in repairs]
+
+
+def of_orphans(orphans: Iterable[Reference], about: Reference) -> list[Event]:
+    """Return an event for every object that nothing needs any more."""
+    return [_event("OrphanDeleted", f"{each.kind} {each.name} is not needed any more", about) for each in orphans]
+
+
+def _event(reason: str, message: str, about: Reference) -> Event:
+    return Event("Warning" if EVENTS[reason] == "Warning" else "Normal", reason, message, about)

@@ -106,7 +106,7 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done, in this order: create, strip, apply, delete, status, events; an empty plan changes nothing."""
+    """What is to be done, in this order: create, strip, apply, delete, status, events; an empty one changes nothing."""
 
     create: tuple[Json, ...] = ()
     """Objects to create unless they exist (a plain create; 409 is success): the InferenceService of a bootstrap."""

@@ -1,0 +1,197 @@
+"""What the cluster says: variants and their shares, ready pods, replicas, the split that the last route carries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+from lead_controller.model import Json
+from lead_controller.names import service_name
+
+__all__ = [
+    "Rollout",
+    "Spec",
+    "Variant",
+    "named",
+    "read_rollout",
+    "read_spec",
+    "ready_pods",
+    "replicas",
+    "routed_shares",
+]
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LONGEST_NAME = 63
+"""Of a Service, by DNS (RFC 1035)."""
+_MOST_VARIANTS = 13
+"""A HTTPRoute takes 128 matches; a variant's forced rule has 9, and the ordinary ones have 9 once."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A predictor of the InferenceService."""
+
+    name: str
+    role: Literal["stable", "canary"]
+    percent: int
+    """Whole percent asked for in the spec; the stable one's is what canaries leave."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The InferenceService as the controller understands it."""
+
+    variants: tuple[Variant, ...] = ()
+    """The stable one first; empty when nothing can be done with it."""
+    problem: tuple[str, str] | None = None
+    """Reason and message of the first thing that is wrong with it."""
+
+    @property
+    def stable(self) -> str:
+        """Return the name of the stable variant."""
+        return self.variants[0].name
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The spec of a ModelRollout."""
+
+    abort: bool = False
+    abort_to: str | None = None
+    shadow: str | None = None
+    shadow_percent: int = 0
+    forced_header: str | None = None
+
+
+def read_spec(inference_service: Json | None) -> Spec:
+    """Return variants and shares; KServe's webhook refuses most of what is repaired here, but it isn't always there."""
+    if inference_service is None:
+        return Spec(problem=("InferenceServiceMissing", "the InferenceService doesn't exist: routes stay as they are"))
+    metadata, spec = inference_service["metadata"], _mapping(inference_service.get("spec"))
+    if metadata.get("deletionTimestamp"):
+        return Spec(
+            problem=("InferenceServiceDeleting", "the InferenceService is being deleted: routes stay as they are")
+        )
+    owner = metadata["name"]
+    stable = _mapping(spec.get("predictor")).get("name")
+    if not _usable(stable, owner=owner):
+        return Spec(
+            problem=(
+                "NoPredictorName",
+                f"spec.predictor.name can't be part of a Service's name: {stable!r}; routes stay as they are",
+            )
+        )
+    canaries: list[Variant] = []
+    problem: tuple[str, str] | None = None
+    left = 100
+    for index, entry in enumerate(spec.get("canary") or ()):
+        name: object = _mapping(_mapping(entry).get("predictor")).get("name")
+        asked = _mapping(entry).get("trafficPercent", 0)
+        where = f"spec.canary[{index}]"
+        if not _usable(name, owner=owner):
+            problem = problem or (
+                "InvalidVariant",
+                f"{where}.predictor.name {name!r} can't be a Service's name: left out",
+            )
+            continue
+        if name == stable or any(name == each.name for each in canaries):
+            problem = problem or ("InvalidVariant", f"{where}.predictor.name {name!r} is taken: left out")
+            continue
+        if 1 + len(canaries) == _MOST_VARIANTS:
+            problem = problem or ("TooManyVariants", f"{where}: {_MOST_VARIANTS} variants fit a route, left out")
+            continue
+        percent = max(0, asked) if isinstance(asked, int) and not isinstance(asked, bool) else 0
+        if percent > left:
+            problem = problem or (
+                "SharesExceed100",
+                f"{where}.trafficPercent is {percent}, but {left} % is left: cut to that",
+            )
+            percent = left
+        left -= percent
+        canaries.append(Variant(name, "canary", percent))
+    return Spec(variants=(Variant(stable, "stable", left), *canaries), problem=problem)
+
+
+def read_rollout(rollout: Json) -> Rollout:
+    """Return the spec of a ModelRollout; the CRD's schema has checked the types."""
+    spec = _mapping(rollout.get("spec"))
+    shadow = _mapping(spec.get("shadow"))
+    return Rollout(
+        abort=spec.get("abort") is True,
+        abort_to=spec.get("abortTo") or None,
+        shadow=shadow.get("variant") or None,
+        shadow_percent=shadow.get("percent", 100) if shadow else 0,
+        forced_header=spec.get("forcedVariantHeader") or None,
+    )
+
+
+def ready_pods(slices: Iterable[Json], service: str) -> int | None:
+    """Return how many pods behind a Service are ready and not terminating; None when the Service has no slice at all.
+
+    A pod counts once, however many slices (address families, moves between slices) name it.
+    """
+    of_service = [
+        each for each in slices if _label(each, "kubernetes.io/service-name") == service and not _leaving(each)
+    ]
+    if not of_service:
+        return None
+    ready: set[str] = set()
+    for each in of_service:
+        for endpoint in each.get("endpoints") or ():
+            conditions = _mapping(endpoint.get("conditions"))
+            if conditions.get("ready") is not False and not conditions.get("terminating"):
+                target = _mapping(endpoint.get("targetRef"))
+                ready.add(target.get("uid") or target.get("name") or endpoint["addresses"][0])
+    return len(ready)
+
+
+def replicas(deployments: Iterable[Json], name: str) -> int:
+    """Return the replicas a Deployment is scaled to; 0 when there is none."""
+    found = named(deployments, name)
+    return int(_mapping(found.get("spec")).get("replicas", 1)) if found else 0
+
+
+def routed_shares(routes: Sequence[Json], *, inference_service: str, name: str) -> dict[str, int]:
+    """Return whole percents by variant, in the order of the live route's backends; empty without a route.
+
+    The HTTPRoute speaks for both; weights that don't add up to 100 (somebody's hand) are scaled.
+    """
+    for kind in ("HTTPRoute", "GRPCRoute"):
+        route = named((each for each in routes if each.get("kind") == kind), name)
+        rules = _mapping((route or {}).get("spec")).get("rules") or ()
+        backends = _mapping(rules[0]).get("backendRefs") or () if rules else ()
+        prefix, suffix = service_name(inference_service, "\0").split("\0")
+        weights: dict[str, int] = {}
+        for backend in backends:
+            service = backend.get("name", "")
+            if service.startswith(prefix) and service.endswith(suffix) and len(service) > len(prefix) + len(suffix):
+                variant = service[len(prefix) : -len(suffix)]
+                weights[variant] = weights.get(variant, 0) + backend.get("weight", 1)
+        if total := sum(weights.values()):
+            return {variant: round(100 * weight / total) for variant, weight in weights.items() if weight}
+    return {}
+
+
+def named(items: Iterable[Json], name: str) -> Json | None:
+    """Return the first object of a name."""
+    return next((each for each in items if each["metadata"]["name"] == name), None)
+
+
+def _usable(name: object, *, owner: str) -> TypeGuard[str]:
+    return (
+        isinstance(name, str) and _LABEL.fullmatch(name) is not None and len(service_name(owner, name)) <= _LONGEST_NAME
+    )
+
+
+def _leaving(item: Json) -> bool:
+    return bool(item["metadata"].get("deletionTimestamp"))
+
+
+def _label(item: Json, key: str) -> Any:
+    return _mapping(item["metadata"].get("labels")).get(key)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

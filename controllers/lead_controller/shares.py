@@ -1,0 +1,94 @@
+"""From the shares that people ask for to those that ready pods can carry: whole percents that add up to 100."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["carried", "intended"]
+
+
+def intended(percents: Mapping[str, int], *, abort_to: str | None = None) -> dict[str, int]:
+    """Return what every variant is meant to get: what the spec says, or all for the variant that an abort names."""
+    if abort_to is None:
+        return dict(percents)
+    return {variant: 100 if variant == abort_to else 0 for variant in percents}
+
+
+def carried(
+    shares: Mapping[str, int],
+    *,
+    previous: Mapping[str, int],
+    ready: Mapping[str, int],
+    of_all: int,
+    target: str | None = None,
+) -> dict[str, int] | None:
+    """Return the live shares in the order of the route's backends, none of 0 %; None when nothing is ready.
+
+    - A share rises only as far as the variant's ready pods carry it (`of_all` pods carry 100 %), and never for a
+      variant without one; it falls at once. What isn't carried yet stays with the stable variant.
+    - A variant that has its share keeps it while it has a ready pod, whatever the load does: keys don't flip for that.
+    - Right after a promotion, the live route's first variant isn't the stable one: it stays the first and keeps what
+      the new stable one can't carry yet. Keys move from it to the new one only.
+    - An unready stable variant's share goes to the ready ones that had traffic last, else to those that are meant to
+      have some, else to the first.
+    - With a `target` (abort) capacity is not asked for: it gets all, if one of its pods is ready.
+
+    Args:
+        shares: intended whole percents, the stable variant first, adding up to 100.
+        previous: live whole percents in the order of the live route's backends; empty without a route.
+        ready: ready pods.
+        of_all: pods that carry 100 %, 1 or more.
+        target: the variant that an abort sends everything to.
+    """
+    serving = [variant for variant in shares if ready.get(variant, 0) > 0]
+    if not serving:
+        return None
+    stable = next(iter(shares))
+    if target is not None:
+        heir = next((each for each in (target, stable) if each in serving), None)
+        return {heir: 100} if heir else _fallback(dict.fromkeys(serving, 0), previous)
+    if stable not in serving:
+        gated = _gated(shares, stable, previous, ready, of_all)
+        return _fallback({variant: gated[variant] for variant in serving}, previous)
+    former = next(iter(previous), stable)
+    if former != stable and former in serving:
+        handing_over = _gated(shares, former, previous, ready, of_all)
+        if handing_over[stable] < shares[stable]:
+            return _present({former: 100 - sum(handing_over.values()), **handing_over})
+    rest = _gated(shares, stable, previous, ready, of_all)
+    return _present({stable: 100 - sum(rest.values()), **rest})
+
+
+def _gated(
+    shares: Mapping[str, int], first: str, previous: Mapping[str, int], ready: Mapping[str, int], of_all: int
+) -> dict[str, int]:
+    """Return what everyone but the first can have: the first gets the rest."""
+    gated = {}
+    for variant, share in shares.items():
+        if variant != first:
+            pods = ready.get(variant, 0)
+            most = max(previous.get(variant, 0), 100 * pods // of_all) if pods else 0
+            gated[variant] = min(share, most)
+    return gated
+
+
+def _fallback(own: Mapping[str, int], previous: Mapping[str, int]) -> dict[str, int]:
+    """Return 100 % over those that serve: their own shares, and the rest by what they had last."""
+    for weights in ({variant: previous.get(variant, 0) for variant in own}, own):
+        if any(weights.values()):
+            return _present(_spread(own, weights))
+    return {next(iter(own)): 100}
+
+
+def _spread(own: Mapping[str, int], weights: Mapping[str, int]) -> dict[str, int]:
+    """Return shares that add up to 100: the missing percents by weight, largest remainders first, ties in order."""
+    rest, total = 100 - sum(own.values()), sum(weights.values())
+    given = {variant: rest * weights[variant] // total for variant in own}
+    by_remainder = sorted(own, key=lambda variant: -(rest * weights[variant] % total))
+    for variant in by_remainder[: rest - sum(given.values())]:
+        given[variant] += 1
+    return {variant: own[variant] + given[variant] for variant in own}
+
+
+def _present(shares: Mapping[str, int]) -> dict[str, int]:
+    return {variant: share for variant, share in shares.items() if share}
