@@ -30,7 +30,8 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help install run shift shadow rollback status stop test bench lint format lock models check-machine check-installed
+.PHONY: help install run shift shadow rollback status stop test bench lint format lock models images chart e2e \
+  check-machine check-installed check-cluster
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -119,6 +120,31 @@ test: install ## Unit tests, then the real stack; branch coverage of the core
 	$(BIN)/coverage report --include='lead_scoring/core/*,lead_scoring/contract/*' --fail-under=90 || failed=1; \
 	$(PREDICTOR_BIN)/python -m pytest predictors/tests $(PYTEST) || failed=1; \
 	test -z "$$failed"
+
+## -- the cluster: needs helm, kubectl, kustomize, kubeconform and promtool
+
+TAG ?= e2e
+E2E_BUILDER ?= buildah
+E2E_LOAD ?=
+
+images: install ## Build transformer, predictor and controller; E2E_BUILDER= builds, E2E_LOAD= hands each to the nodes, TAG=e2e
+	@BUILDER='$(E2E_BUILDER)' LOAD='$(E2E_LOAD)' images/build '$(TAG)'
+
+chart: install ## Lint, render and judge chart and manifests; no cluster needed
+	@tests/chart/run
+	@$(BIN)/pytest tests/chart tests/manifests $(PYTEST)
+
+e2e: install check-cluster ## Install on $$KUBECONFIG, then shift, promote, shadow and kill under load; docs/rollouts.md lists E2E_*
+	@$(BIN)/pytest tests/cluster controllers/tests $(PYTEST)
+
+check-cluster:
+	@for tool in kubectl helm curl; do \
+	  command -v "$$tool" >/dev/null || { echo "$$tool is not in PATH" >&2; exit 1; }; \
+	done
+	@test -n "$${KUBECONFIG:-}" || { echo 'no cluster: set KUBECONFIG' >&2; exit 1; }
+	@kubectl get --raw /readyz >/dev/null || { echo "no cluster answers by $$KUBECONFIG" >&2; exit 1; }
+
+## -- measurements
 
 bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/bench.json compares ratios, OUT=docs/bench records
 	@$(BIN)/python -m bench $(if $(OUT),--out '$(OUT)') $(if $(AGAINST),--against '$(AGAINST)')
