@@ -152,10 +152,10 @@ bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/
 lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy lead_scoring transformers/lead_transformer
+	$(BIN)/mypy lead_scoring transformers/lead_transformer controllers/lead_controller
 	cd predictors && .venv/bin/mypy lead_predictor
 	PYTHONPATH=predictors:. $(BIN)/lint-imports
-	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor
+	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor controllers/lead_controller
 	git ls-files -z -- '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
 
 format: install ## Format the Python code
