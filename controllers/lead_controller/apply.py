@@ -39,6 +39,8 @@ class Applied:
     writes: list[Reference] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What was refused, and why; the rest was written nevertheless."""
+    held: bool = False
+    """Whether a route or its policy was refused: then the shares are not what was planned."""
 
 
 class Writer:
@@ -73,6 +75,7 @@ class Writer:
                 applied.errors.append(f"{kind.kind} held back")
             elif not self._attempt(applied, Reference.of(body), "apply", partial(self._apply, kind, body)):
                 refused.add(kind)
+        applied.held = not refused.isdisjoint((*_ROUTES, POLICY))
         for reference in plan.delete:
             self._attempt(applied, reference, "delete", partial(self._delete, reference))
         return applied

@@ -20,7 +20,7 @@ from lead_controller.apiserver import (
     ApiServerError,
     Kind,
 )
-from lead_controller.apply import Deposed, Writer
+from lead_controller.apply import Applied, Deposed, Writer
 from lead_controller.backoff import Backoff
 from lead_controller.election import Election
 from lead_controller.metrics import Metrics
@@ -111,39 +111,45 @@ class Loop:
                     _log.exception("turn failed")
 
     def _turn(self, started: float) -> None:
-        if not self._watches.synced:
-            return
-        if not self._election.leading:
-            self._metrics.leader.set(0)
+        leading = self._election.leading
+        self._metrics.leader.set(leading)
+        if not leading:
             self._metrics.hide()
+        if not leading or not self._watches.synced:
             return
-        self._metrics.leader.set(1)
         observed = self._observe()
         plan = self._planner(observed, datetime.now(UTC))
-        self._metrics.show(plan.shares)
         self._metrics.repaired(plan.repairs)
         applied = self._writer.write(plan)
         for reference in applied.writes:
             self._metrics.writes.labels(reference.kind).inc()
-        rollout = observed.rollout
-        if plan.status is not None and rollout is not None and not applied.errors:
-            self._writer.write_status(rollout, plan.status)
-            self._metrics.writes.labels(ROLLOUT.kind).inc()
-        if not applied.errors:
-            for event in plan.events:
-                self._recorder.tell(event, timeout_s=self._writer.timeout_s())
-        elif rollout is not None:
-            refused = Event("Warning", "WriteRefused", "; ".join(applied.errors), Reference.of(rollout))
-            self._recorder.tell(refused, timeout_s=self._writer.timeout_s())
+        if not applied.held:
+            self._metrics.show(plan.shares)
+            self._tell(observed.rollout, plan)
         if applied.errors:
-            self._metrics.reconciles.labels("error").inc()
-            self._retry_s = self._backoff.failed()
+            self._refused(observed.rollout, applied)
             return
         self._backoff.succeeded()
         self._metrics.reconciles.labels("success").inc()
         self._metrics.last_success.set_to_current_time()
         if applied.writes:
             self._metrics.duration.observe(time.monotonic() - started)
+
+    def _tell(self, rollout: Json | None, plan: Plan) -> None:
+        """Write status and Events of a plan whose routes stand."""
+        if plan.status is not None and rollout is not None:
+            self._writer.write_status(rollout, plan.status)
+            self._metrics.writes.labels(ROLLOUT.kind).inc()
+        for event in plan.events:
+            self._recorder.tell(event, timeout_s=self._writer.timeout_s())
+
+    def _refused(self, rollout: Json | None, applied: Applied) -> None:
+        """Say what was refused, and try again later."""
+        self._metrics.reconciles.labels("error").inc()
+        self._retry_s = self._backoff.failed()
+        if rollout is not None:
+            event = Event("Warning", "WriteRefused", "; ".join(applied.errors), Reference.of(rollout))
+            self._recorder.tell(event, timeout_s=self._writer.timeout_s())
 
     def _observe(self) -> Observed:
         def of(*kinds: Kind) -> list[Json]:
