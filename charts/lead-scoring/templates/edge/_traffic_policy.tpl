@@ -30,9 +30,7 @@ healthCheck:
   # Below half of the pods healthy, Envoy would by default send traffic to the ill ones.
   panicThreshold: 0
   passive:
-    # Timeouts, refusals and resets apart from what pods answer: an overloaded pod's 503 is an answer.
-    splitExternalLocalOriginErrors: true
-    consecutiveLocalOriginFailures: {{ $edge.outlier.consecutiveFailures }}
+    # Not split by origin: Envoy would then forget a timeout as soon as the next request finds a connection, and a frozen pod stays.
     consecutive5XxErrors: {{ $edge.outlier.consecutiveErrors }}
     interval: {{ $edge.outlier.intervalSeconds }}s
     baseEjectionTime: {{ $edge.outlier.ejectionSeconds }}s
