@@ -120,8 +120,10 @@ def _rules(config: Config, traffic: Traffic, predicting: list[Json], informing: 
 def _backend(inference_service: str, variant: str, share: int, *, split: str, port: int) -> Json:
     """Return a backend with filters of its own: without them Envoy Gateway merges variants and drops their weights."""
     told = [{"name": VARIANT_HEADER, "value": variant}, {"name": SPLIT_HEADER, "value": split}]
+    # The gateway has seen the token, pods need not. Only a route can remove it: Envoy Gateway's JWT filter forwards
+    # what it has checked.
     filters: list[dict[str, Any]] = [
-        {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": told}},
+        {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": told, "remove": ["authorization"]}},
         {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": told[:1]}},
     ]
     return {**_service(inference_service, variant, port), "weight": share, "filters": filters}
