@@ -41,7 +41,7 @@ def cluster(settings: Settings) -> Kubectl:  # noqa: ARG001 - which say that the
 @pytest.fixture(scope="session")
 def namespace(cluster: Kubectl, settings: Settings) -> Iterator[Kubectl]:
     """kubectl in a namespace that is gone at the end."""
-    name = f"lead-e2e-{secrets.token_hex(3)}"
+    name = settings.namespace or f"lead-e2e-{secrets.token_hex(3)}"
     kubectl = Kubectl(name)
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
@@ -80,10 +80,14 @@ def release(settings: Settings, namespace: Kubectl, models_bucket: Bucket, gatew
     release = Release(namespace, "lead-scoring", values_of(settings, models_bucket, gateway), gateway)
     release.upgrade()
     try:
-        for variant in VERSIONS:
-            release.until_ready(variant, within_s=300)
+        release.until_ready("v1", count=2, within_s=300)
         release.until_routed({"v1": 100})
         release.gateway.until_asked(["a", "b"], lambda seen: set(seen.values()) == {"v1"}, "v1 answers")
+        release.shift(100)  # for which v2 needs as many pods as v1; they stay
+        release.until_routed({"v2": 100})
+        release.shift(0)
+        release.until_routed({"v1": 100})
+        assert [len(release.pods(variant)) for variant in VERSIONS] == [2, 2]
         yield release
     finally:
         if not settings.keep:

@@ -41,8 +41,10 @@ class Settings:
     images: dict[str, str]
     """Image by the folder that it is made from: transformer, predictor, controller."""
     signal_command: tuple[str, ...]
+    namespace: str | None
+    """The namespace to install in, made if it isn't there; None: one with a name that nobody has."""
     keep: bool
-    """Leave everything standing at the end, to look at it."""
+    """Leave everything standing at the end, to look at it, or to run again in the same namespace."""
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -72,6 +74,7 @@ class Settings:
                 for name in ("transformer", "predictor", "controller")
             },
             signal_command=tuple(shlex.split(os.environ.get("E2E_SIGNAL_COMMAND", ""))),
+            namespace=os.environ.get("E2E_NAMESPACE"),
             keep=os.environ.get("E2E_KEEP", "0") == "1",
         )
 

@@ -30,8 +30,15 @@ def values_of(settings: Settings, bucket: Bucket, gateway: Gateway) -> dict[str,
         "runtimes": {RUNTIME: runtime_of(settings), "1-0-0": None},
         "runtimeDefaults": {"transformer": {"resources": _SMALL}, "predictor": {"resources": _SMALL}},
         "storage": {"secretName": STORAGE_SECRET},
-        # no more pods than this, however busy the machine is: the tests count pods
-        "autoscaling": {"minReplicas": 2, "maxReplicas": 2, "canaryMinReplicas": 1},
+        # no more pods than this, however busy the machine is, and none fewer once they are there: the tests count pods
+        "autoscaling": {
+            "minReplicas": 2,
+            "maxReplicas": 2,
+            "canaryMinReplicas": 1,
+            "behavior": {
+                "scaleDown": {"selectPolicy": "Disabled", "policies": None, "stabilizationWindowSeconds": None}
+            },
+        },
         "controller": {"image": image_of(settings, "controller"), "resources": {"requests": {"cpu": "20m"}}},
         "edge": {
             "gateway": {"name": settings.gateway_name, "namespace": settings.gateway_namespace},
