@@ -15,6 +15,8 @@ from lead_scoring.errors import DeadlineExceeded, Overloaded
 __all__ = ["Admission", "AdmissionLimits"]
 
 _SMOOTHING = 0.1
+_TURN_S = 0.004
+"""Work begun in one turn of the event loop; then it looks at its sockets again, so that nobody goes unseen for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class AdmissionLimits:
 
     Attributes:
         concurrency: requests in work.
-        queue: requests that wait.
+        queue: requests that wait for one of them to end.
         wait_s: longest wait.
     """
 
@@ -36,7 +38,9 @@ class Admission:
     """A bounded number of places and a bounded first-in-first-out queue, for one event loop.
 
     A request that would wait longer than it may is turned away when it comes, not when its time is up: what it would
-    have cost goes to those that can still be answered in time.
+    have cost goes to those that can still be answered in time. Two things may be short, and both are measured: places,
+    when the predictor is slow, and the loop's own time, when decoding is what costs. So that the loop sees whom to turn
+    away, it begins only a few milliseconds' work at a time.
     """
 
     def __init__(self, limits: AdmissionLimits, *, refused: Callable[[str], None] | None = None) -> None:
@@ -45,12 +49,24 @@ class Admission:
         self._refused = refused or (lambda _reason: None)
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._held_s = 0.0
+        self._cost_s = 0.0
+        self._begun = 0
+        self._turn_began = 0.0
         self.running = 0
 
     @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
+
+    def check(self, deadline: float) -> None:
+        """Turn away, before anything is spent on it, who would be turned away by `enter` now.
+
+        Raises:
+            Overloaded: as `enter`.
+        """
+        if self._waiting or self.running >= self._limits.concurrency:
+            self._expect_wait(deadline - time.perf_counter())
 
     async def enter(self, deadline: float) -> None:
         """Take a place, at once if there is one. Whoever returns from here has to call `leave`.
@@ -62,22 +78,60 @@ class Admission:
             Overloaded: the queue is full, or it moves too slowly for this request.
             DeadlineExceeded: the deadline came while waiting.
         """
-        if self.running < self._limits.concurrency and not self._waiting:
-            self.running += 1
+        now = time.perf_counter()
+        if (
+            not self._waiting
+            and self.running < self._limits.concurrency
+            and (not self._begun or now - self._turn_began < _TURN_S)
+        ):
+            self._take(now)
             return
-        remaining_s = deadline - time.perf_counter()
-        patience_s = min(self._limits.wait_s, remaining_s)
-        expected_s = self._held_s * (len(self._waiting) + 1) / self._limits.concurrency
-        if len(self._waiting) >= self._limits.queue:
-            raise self._refusal("full", expected_s)
-        if expected_s > patience_s:
-            raise self._refusal("too_slow", expected_s)
-        await self._wait(patience_s, remaining_s, expected_s)
+        remaining_s = deadline - now
+        expected_s = self._expect_wait(remaining_s)
+        await self._wait(min(self._limits.wait_s, remaining_s), remaining_s, expected_s)
 
     def leave(self, held_s: float) -> None:
         """Give the place back, to the one that has waited longest; `held_s` is how long it was taken."""
         self._held_s += _SMOOTHING * (held_s - self._held_s)
-        self._pass_on()
+        self.running -= 1
+        self._serve()
+
+    def _expect_wait(self, remaining_s: float) -> float:
+        """Return the seconds that whoever comes now will wait, going by what places and the loop lately needed."""
+        ahead = len(self._waiting) + 1
+        free = self._limits.concurrency - self.running
+        expected_s = max(ahead * self._cost_s, (ahead - free) * self._held_s / self._limits.concurrency)
+        if ahead - free > self._limits.queue:
+            raise self._refusal("full", expected_s)
+        if expected_s > min(self._limits.wait_s, remaining_s):
+            raise self._refusal("too_slow", expected_s)
+        return expected_s
+
+    def _take(self, now: float) -> None:
+        self.running += 1
+        self._begun += 1
+        if self._begun == 1:
+            self._turn_began = now
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Note what a turn cost for each request begun in it, and begin the next ones."""
+        cost_s = (time.perf_counter() - self._turn_began) / self._begun
+        self._cost_s += _SMOOTHING * (cost_s - self._cost_s)
+        self._begun = 0
+        self._serve()
+
+    def _serve(self) -> None:
+        """Give places to those that have waited longest, as many as a turn has time for."""
+        while (
+            self._waiting
+            and self.running < self._limits.concurrency
+            and (not self._begun or self._begun * self._cost_s < _TURN_S)
+        ):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._take(time.perf_counter())
+                turn.set_result(None)
 
     async def _wait(self, patience_s: float, remaining_s: float, expected_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -88,7 +142,8 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._pass_on()  # the place came in the same moment as the cancellation
+                self.running -= 1  # the place came in the same moment as the cancellation
+                self._serve()
             else:
                 self._forget(turn)
             raise
@@ -103,14 +158,6 @@ class Admission:
             turn.set_exception(DeadlineExceeded("the time allowed for this request ran out while it waited"))
         else:
             turn.set_exception(self._refusal("waited", expected_s))
-
-    def _pass_on(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)  # the place changes hands: `running` stays
-                return
-        self.running -= 1
 
     def _forget(self, turn: asyncio.Future[None]) -> None:
         with suppress(ValueError):  # it had its turn already

@@ -201,9 +201,12 @@ class RestApp:
     async def _score(
         self, dialect: _Dialect, call: Call, header: Callable[[str], str | None], receive: Receive
     ) -> tuple[int, list[tuple[str, str]], bytes, str | None]:
+        unread = True
         try:
             _check_media_type(header("content-type"), dialect.media_types)
+            self._service.check(call)
             body = await self._read(header, receive)
+            unread = False
             binary_header = header(v2_json.HEADER_LENGTH)
             told = {} if binary_header is None else {v2_json.HEADER_LENGTH: binary_header}
             request, answer = await self._service.score(call, lambda: dialect.decode(body, told))
@@ -213,7 +216,8 @@ class RestApp:
         except Exception as error:
             word = self._calls.note(error, call)
             status, headers, encoded = error_bodies.to_http(error, call.request_id)
-            if status == 408:
+            if status == 408 or (unread and header("expect") is not None):
+                # What comes next on this connection might be the body or, where it waits to be asked for, might not.
                 headers.append(("connection", "close"))
             return status, headers, encoded, word
         return 200, headers, encoded, None

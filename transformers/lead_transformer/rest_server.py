@@ -19,6 +19,8 @@ from lead_transformer.rest import RestApp
 __all__ = ["RestServer", "listen"]
 
 _SDK_APP = "kserve.model_server:app"
+_ACCEPTED_A_TURN = 32
+"""New connections taken in one turn of the loop: libuv takes one per socket, and under load a turn is long."""
 
 
 class RestServer(RESTServer):  # type: ignore[misc]
@@ -65,7 +67,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
             **self._timeouts,
         )
         self._uvicorn = _Uvicorn(config)
-        await self._uvicorn.serve(sockets=[listener])
+        await self._uvicorn.serve(sockets=[listener, *(listener.dup() for _ in range(_ACCEPTED_A_TURN - 1))])
 
     def stop(self) -> None:
         """Take no new connections, close idle ones, and let `serve` return."""

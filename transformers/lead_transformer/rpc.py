@@ -19,6 +19,7 @@ from lead_scoring.errors import RequestError, StackError
 from lead_transformer import error_bodies, metadata, v2_proto
 from lead_transformer.calls import VARIANT_HEADER, Calls
 from lead_transformer.lifecycle import Lifecycle
+from lead_transformer.messages import ScoreRequest
 from lead_transformer.service import Service
 
 __all__ = ["RpcLimits", "RpcServer", "Servicer"]
@@ -28,7 +29,10 @@ _MAX_METADATA_BYTES = 16 * 1024
 
 
 class Servicer(InferenceServicer):  # type: ignore[misc]
-    """Answers the V2 protocol for one model version. Requests come as messages, or as None if they were none."""
+    """Answers the V2 protocol for one model version.
+
+    Requests come as messages, or as None if they were none; those of ModelInfer as bytes, since it may have no time.
+    """
 
     def __init__(
         self,
@@ -94,14 +98,22 @@ class Servicer(InferenceServicer):  # type: ignore[misc]
 
         call = self._calls.begin("v2-grpc", header, began=began, caller_allows_s=context.time_remaining())
         trailers = ((VARIANT_HEADER, self._variant), ("x-request-id", call.request_id))
-        try:
-            if request is None:
+        message: Any = None
+
+        def decode() -> ScoreRequest:
+            nonlocal message
+            message = _parse_infer(request)
+            if message is None:
                 raise _not_a_message()
-            if request.model_name != self._model.name or request.model_version not in ("", self._model.version):
+            if message.model_name != self._model.name or message.model_version not in ("", self._model.version):
                 raise self._unknown()
-            asked, answer = await self._service.score(call, lambda: v2_proto.decode(request))
+            return v2_proto.decode(message)
+
+        try:
+            self._service.check(call)
+            asked, answer = await self._service.score(call, decode)
             encoding = time.perf_counter()
-            response = v2_proto.encode(request, asked, answer)
+            response = v2_proto.encode(message, asked, answer)
             call.stages.append(time.perf_counter() - encoding)
         except asyncio.CancelledError:
             self._calls.end_cancelled(call)
@@ -215,7 +227,7 @@ def _handlers(servicer: Servicer) -> Any:
         {
             name: grpc.unary_unary_rpc_method_handler(
                 getattr(servicer, name),
-                request_deserializer=_parser(request),
+                request_deserializer=None if request is None else _parser(request),
                 response_serializer=response.SerializeToString,
             )
             for name, request, response in (
@@ -224,7 +236,7 @@ def _handlers(servicer: Servicer) -> Any:
                 ("ModelReady", pb.ModelReadyRequest, pb.ModelReadyResponse),
                 ("ServerMetadata", pb.ServerMetadataRequest, pb.ServerMetadataResponse),
                 ("ModelMetadata", pb.ModelMetadataRequest, pb.ModelMetadataResponse),
-                ("ModelInfer", pb.ModelInferRequest, pb.ModelInferResponse),
+                ("ModelInfer", None, pb.ModelInferResponse),
                 ("RepositoryModelLoad", pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse),
                 ("RepositoryModelUnload", pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse),
             )
@@ -242,3 +254,6 @@ def _parser(kind: type[Message]) -> Callable[[bytes], Message | None]:
         return message
 
     return parse
+
+
+_parse_infer = _parser(pb.ModelInferRequest)

@@ -68,6 +68,15 @@ class Service:
         """When the predictor last gave a usable answer, on the clock of `time.perf_counter`; 0 for never."""
         return self._last_success
 
+    def check(self, call: Call) -> None:
+        """Turn a request away before its body is even read, if it would be turned away afterwards.
+
+        Raises:
+            NotReady, Overloaded: as `score`.
+        """
+        self._lifecycle.check_serving()
+        self._admission.check(call.deadline)
+
     async def score(self, call: Call, decode: Callable[[], ScoreRequest]) -> tuple[ScoreRequest, Answer]:
         """Answer one request.
 
