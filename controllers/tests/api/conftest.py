@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from api.account import Account
 from api.objects import config, deployment, inference_service, rollout, slice_of
 from api.process import Controller
 from api.rollout import Rollout
@@ -87,3 +88,11 @@ def wire(kubeconfig: Path, scene: Rollout, tmp_path: Path) -> Iterator[Wire]:
     scene.kubeconfig.write_text(json.dumps(document))
     yield wire
     wire.close()
+
+
+@pytest.fixture
+def account(scene: Rollout, namespace: Kubectl, kubeconfig: Path, tmp_path: Path) -> Account:
+    """The account of the chart's Role, which controllers started from now on run as."""
+    account = Account.of_chart(scene.name, namespace, kubeconfig)
+    scene.kubeconfig = account.kubeconfig(tmp_path / "account")
+    return account
