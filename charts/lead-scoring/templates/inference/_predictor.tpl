@@ -11,6 +11,7 @@ name: {{ $.variant.name }}
 labels:
   lead-scoring.io/variant: {{ $.variant.name }}
 model:
+  name: ""  # the CRD asks for it in canaries, and KServe for nothing in it
   modelFormat: {name: xgboost}
   protocolVersion: v2
   runtime: {{ $fullname }}-{{ $.variant.runtime }}
