@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from lead_controller.apiserver import connect
+
 from api.account import Account
 from api.objects import config, deployment, inference_service, rollout, slice_of
 from api.process import Controller
 from api.rollout import Rollout
 from api.wire import Wire
-from lead_controller.apiserver import connect
-
 from tests.cluster.kubectl import Kubectl
 
 _ROOT = Path(__file__).parents[3]

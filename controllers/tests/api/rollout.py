@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.objects import slice_of
-from api.process import Controller
 from lead_controller.apiserver import AUTOSCALER, EVENT, GRPC_ROUTE, HTTP_ROUTE, POLICY, ROLLOUT, ApiServer, Kind
 
+from api.objects import slice_of
+from api.process import Controller
 from tests.cluster.kubectl import Kubectl
 from tests.support.stack import until
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 
 import pytest
+from lead_controller.apiserver import HTTP_ROUTE, LEASE
+
 from api.process import Controller
 from api.rollout import Rollout
 from api.wire import Wire
-from lead_controller.apiserver import HTTP_ROUTE, LEASE
-
 from tests.support.stack import until
 
 _LEASE_S = 3.0
@@ -37,12 +38,15 @@ def test_only_the_leader_writes_and_tells_shares(scene: Rollout, pair: tuple[Con
     assert follower.metric("lead_rollout_routed_share") is None
 
 
-def test_a_killed_leader_is_replaced(scene: Rollout, pair: tuple[Controller, Controller]) -> None:
+def test_a_killed_leader_is_replaced(
+    scene: Rollout, pair: tuple[Controller, Controller], capsys: pytest.CaptureFixture[str]
+) -> None:
     leader, follower = pair
     leader.kill()
     killed = scene.shift("v2", 25)
     took_s = scene.until_split("v1=75,v2=25", within_s=_LEASE_S * 2 + 2) - killed
-    print(f"\na shift right after SIGKILL of the leader took {took_s:.1f} s with a lease of {_LEASE_S:g} s")
+    with capsys.disabled():
+        sys.stdout.write(f"\n  shift after SIGKILL of the leader: {took_s:.1f} s with a lease of {_LEASE_S:g} s\n")
     assert follower.leads
 
 

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from lead_controller.apiserver import INFERENCE_SERVICE, LEASE
+
 from api.objects import config, inference_service
 from api.process import Controller
 from api.rollout import Rollout
-from lead_controller.apiserver import INFERENCE_SERVICE, LEASE
-
 from tests.cluster.kubectl import Kubectl
 from tests.support.stack import until
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api.account import Account
-from api.process import Controller
-from api.rollout import Rollout
-from api.wire import Wire
 from lead_controller.apiserver import DEPLOYMENT, HTTP_ROUTE, ApiServer, Expired, Kind, connect
 from lead_controller.watches import Scope, Watches
 
+from api.account import Account
+from api.rollout import Rollout
+from api.wire import Wire
 from tests.support.stack import until
 
 

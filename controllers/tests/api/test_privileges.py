@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lead_controller.apiserver import HTTP_ROUTE, INFERENCE_SERVICE
+
 from api.account import Account
 from api.objects import inference_service
 from api.process import Controller
 from api.rollout import Rollout
-from lead_controller.apiserver import HTTP_ROUTE, INFERENCE_SERVICE
-
 from tests.support.stack import until
 
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from lead_controller.apiserver import AUTOSCALER, HTTP_ROUTE, KINDS
+
 from api.objects import inference_service
 from api.process import Controller
 from api.rollout import Rollout
-from lead_controller.apiserver import AUTOSCALER, HTTP_ROUTE, KINDS
-
 from tests.support.stack import until
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
+
+import pytest
+from lead_controller.apiserver import AUTOSCALER, HTTP_ROUTE, INFERENCE_SERVICE, POLICY
 
 from api.objects import deployment, inference_service, slice_of
 from api.process import Controller
 from api.rollout import Rollout
-from lead_controller.apiserver import AUTOSCALER, HTTP_ROUTE, INFERENCE_SERVICE, POLICY
-
 from tests.support.stack import until
 
 _WITHIN_S = 2.0
 
 
-def test_a_patch_is_routed_within_two_seconds(scene: Rollout, controller: Controller) -> None:
+def test_a_patch_is_routed_within_two_seconds(
+    scene: Rollout, controller: Controller, capsys: pytest.CaptureFixture[str]
+) -> None:
     del controller
     delays = []
     for percent in (1, 5, 25, 50, 75, 50, 25, 5, 1, 0):
         split = f"v1={100 - percent},v2={percent}" if percent else "v1=100"
         patched = scene.shift("v2", percent)
         delays.append(scene.until_split(split) - patched)
-    print(f"\nfrom kubectl's return to both routes: median {statistics.median(delays):.3f} s, most {max(delays):.3f} s")
+    with capsys.disabled():
+        median = statistics.median(delays)
+        sys.stdout.write(f"\n  kubectl came back, then both routes: median {median:.3f} s, most {max(delays):.3f} s\n")
     assert max(delays) <= _WITHIN_S, delays
 
 
@@ -123,6 +129,5 @@ def test_status_events_and_metrics_tell_of_a_shift(scene: Rollout, controller: C
     assert controller.metric("lead_rollout_reconciles_total", result="success")
     assert controller.metric("lead_rollout_reconcile_duration_seconds_count")
     resident = controller.metric("process_resident_memory_bytes")
-    print(f"\nresident: {(resident or 0) / 1e6:.0f} MB")
     assert resident
     assert resident < 120e6
