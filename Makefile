@@ -97,6 +97,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 lock: $(UV_INSTALLED) ## Resolve both environments anew, with hashes
 	$(LOCK) pyproject.toml --all-extras --group dev -o requirements.txt
 	cd predictors && ../$(LOCK) pyproject.toml --group dev -o requirements.txt
+	images/lock $(UV)
 
 ## -- the models
 
@@ -124,11 +125,13 @@ test: install ## Unit tests, then the real stack; branch coverage of the core
 ## -- the cluster: needs helm, kubectl, kustomize, kubeconform and promtool
 
 TAG ?= e2e
-E2E_BUILDER ?= buildah
+BASE ?= python:3.11-slim
+REGISTRY ?= localhost
+E2E_BUILDER ?= docker build
 E2E_LOAD ?=
 
-images: install ## Build transformer, predictor and controller; E2E_BUILDER= builds, E2E_LOAD= hands each to the nodes, TAG=e2e
-	@BUILDER='$(E2E_BUILDER)' LOAD='$(E2E_LOAD)' images/build '$(TAG)'
+images: install ## Build transformer, predictor and controller: TAG=e2e BASE= REGISTRY=; E2E_BUILDER= builds, E2E_LOAD= hands each to the nodes
+	@images/build --tag '$(TAG)' --base '$(BASE)' --registry '$(REGISTRY)' --builder '$(E2E_BUILDER)' $(if $(E2E_LOAD),--load '$(E2E_LOAD)')
 
 chart: install ## Lint, render and judge chart and manifests; no cluster needed
 	@tests/chart/run
