@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from lead_controller.model import Event, Json, Reference
 from lead_controller.status import Condition
 
-__all__ = ["EVENTS", "of_conditions", "of_orphans", "of_repairs", "of_split"]
+__all__ = ["EVENTS", "of_conditions", "of_creations", "of_orphans", "of_repairs", "of_split"]
 
 EVENTS: dict[str, str] = {
     "SharesShifted": "Normal",
@@ -20,6 +20,8 @@ EVENTS: dict[str, str] = {
 _QUIET = {("Routed", "Pending"), ("Routed", "Accepted"), ("Ready", "NotRouted"), ("Ready", "AsAsked")}
 """Reasons that every shift passes through: SharesShifted tells that story."""
 _BAD = {"Routed": "False", "CapacityReady": "False", "Aborted": "True", "Degraded": "True"}
+_ASKED = {"Aborted", "ShadowActive"}
+"""News even when first seen as asked for."""
 _REFUSED = {"UnknownVariant", "HasShare", "NoReadyPods"}
 
 
@@ -37,11 +39,17 @@ def of_conditions(conditions: Sequence[Condition], previous: Json, about: Refere
             condition.type == "ShadowActive" and condition.reason in _REFUSED
         )
         last = before.get(condition.type)
-        if last != (condition.status, condition.reason) and (bad or last or condition.status == "True"):
+        news = bad or last or (condition.type in _ASKED and condition.status == "True")
+        if news and last != (condition.status, condition.reason):
             reason = f"{condition.type}{condition.reason}"
             message = condition.message or f"{condition.type} is {condition.status} again"
             events.append(Event("Warning" if bad else "Normal", reason, message, about))
     return events
+
+
+def of_creations(created: Iterable[Json], about: Reference) -> list[Event]:
+    """Return an event for every object of a bootstrap."""
+    return [_event("InferenceServiceCreated", f"{each['metadata']['name']} didn't exist", about) for each in created]
 
 
 def of_split(before: str, after: str, about: Reference) -> list[Event]:

@@ -94,14 +94,12 @@ class VariantShare:
 
 @dataclass(frozen=True)
 class Shares:
-    """The variants of a rollout: the stable one first, canaries in the order of `spec.canary`."""
+    """Who gets how much."""
 
     variants: tuple[VariantShare, ...] = ()
-
-    @property
-    def split(self) -> str:
-        """Return the live shares as the header `x-lead-split` has them: ``v1=75,v2=25``, none of 0 %."""
-        return ",".join(f"{each.name}={each.live}" for each in self.variants if each.live)
+    """The stable one first, canaries in the order of `spec.canary`."""
+    split: str = ""
+    """Live shares as the header `x-lead-split` has them, ``v1=75,v2=25``: in the order of the backends, none of 0 %."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,7 +154,7 @@ def replicas(deployments: Iterable[Json], name: str) -> int:
 
 
 def routed_shares(routes: Sequence[Json], *, inference_service: str, name: str) -> dict[str, int]:
-    """Return whole percents by variant, in the order of the live route's backends; empty without a route.
+    """Return whole percents by variant, 0 included, in the order of the live route's backends; empty without a route.
 
     The HTTPRoute speaks for both; weights that don't add up to 100 (somebody's hand) are scaled.
     """
@@ -170,7 +170,7 @@ def routed_shares(routes: Sequence[Json], *, inference_service: str, name: str) 
                 variant = service[len(prefix) : -len(suffix)]
                 weights[variant] = weights.get(variant, 0) + backend.get("weight", 1)
         if total := sum(weights.values()):
-            return {variant: round(100 * weight / total) for variant, weight in weights.items() if weight}
+            return {variant: round(100 * weight / total) for variant, weight in weights.items()}
     return {}
 
 

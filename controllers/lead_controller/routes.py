@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,19 @@ GRPC_METHODS = ("ModelInfer", "ServerLive", "ServerReady", "ModelReady", "Server
 class Traffic:
     """What the routes carry."""
 
-    live: Mapping[str, int]
-    """Whole percents above 0 that add up to 100, in the order of the backends."""
+    backends: Sequence[tuple[str, int]]
+    """Variants and whole percents by place; they add up to 100. A variant at 0 % keeps its place: see `places`."""
     shadow: str | None = None
     """The variant that gets copies of inference requests."""
     shadow_percent: int = 0
     forced_header: str | None = None
     forced: Sequence[str] = ()
     """Variants that a request can name in `forced_header`."""
+
+    @property
+    def split(self) -> str:
+        """Return what `x-lead-split` says: the key's slot, counted in this order, picks the variant."""
+        return ",".join(f"{variant}={share}" for variant, share in self.backends if share)
 
 
 def rest_paths(model: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -93,15 +98,12 @@ def _route(kind: str, config: Config, hostnames: Sequence[str], rules: list[Json
 
 
 def _rules(config: Config, traffic: Traffic, predicting: list[Json], informing: list[Json], *, port: int) -> list[Json]:
-    def backends(shares: Mapping[str, int]) -> list[Json]:
-        split = ",".join(f"{variant}={share}" for variant, share in shares.items())
-        return [
-            _backend(config.inference_service, variant, share, split=split, port=port)
-            for variant, share in shares.items()
-        ]
+    def backends(shares: Sequence[tuple[str, int]], split: str) -> list[Json]:
+        return [_backend(config.inference_service, variant, share, split=split, port=port) for variant, share in shares]
 
     rules: list[Json] = [
-        {"matches": matches, "backendRefs": backends(traffic.live)} for matches in (predicting, informing)
+        {"matches": matches, "backendRefs": backends(traffic.backends, traffic.split)}
+        for matches in (predicting, informing)
     ]
     if traffic.shadow:
         mirror = {
@@ -113,7 +115,7 @@ def _rules(config: Config, traffic: Traffic, predicting: list[Json], informing: 
         for variant in traffic.forced:
             header = {"type": "Exact", "name": traffic.forced_header, "value": variant}
             matches = [{**match, "headers": [header]} for match in (*predicting, *informing)]
-            rules.append({"matches": matches, "backendRefs": backends({variant: 100})})
+            rules.append({"matches": matches, "backendRefs": backends([(variant, 100)], f"{variant}=100")})
     return rules
 
 

@@ -18,24 +18,26 @@ def carried(
     shares: Mapping[str, int],
     *,
     previous: Mapping[str, int],
+    base: str | None,
     ready: Mapping[str, int],
     of_all: int,
     target: str | None = None,
-) -> dict[str, int] | None:
-    """Return the live shares in the order of the route's backends, none of 0 %; None when nothing is ready.
+) -> tuple[dict[str, int], str] | None:
+    """Return the live shares and the base, the variant that gets what others don't carry; None when nothing is ready.
 
     - A share rises only as far as the variant's ready pods carry it (`of_all` pods carry 100 %), and never for a
-      variant without one; it falls at once. What isn't carried yet stays with the stable variant.
+      variant without one; it falls at once. What isn't carried yet goes to the base: the stable variant.
     - A variant that has its share keeps it while it has a ready pod, whatever the load does: keys don't flip for that.
-    - Right after a promotion, the live route's first variant isn't the stable one: it stays the first and keeps what
-      the new stable one can't carry yet. Keys move from it to the new one only.
+    - After a promotion the base still is the variant that was stable before: it keeps what the new stable one can't
+      carry yet, and the new one becomes the base once it has its share. After an abort likewise.
     - An unready stable variant's share goes to the ready ones that had traffic last, else to those that are meant to
       have some, else to the first.
     - With a `target` (abort) capacity is not asked for: it gets all, if one of its pods is ready.
 
     Args:
         shares: intended whole percents, the stable variant first, adding up to 100.
-        previous: live whole percents in the order of the live route's backends; empty without a route.
+        previous: live whole percents; empty without a route.
+        base: the base until now; None without a route.
         ready: ready pods.
         of_all: pods that carry 100 %, 1 or more.
         target: the variant that an abort sends everything to.
@@ -46,30 +48,29 @@ def carried(
     stable = next(iter(shares))
     if target is not None:
         heir = next((each for each in (target, stable) if each in serving), None)
-        return {heir: 100} if heir else _fallback(dict.fromkeys(serving, 0), previous)
+        return ({heir: 100}, heir) if heir else (_fallback(dict.fromkeys(serving, 0), previous), stable)
+    gated = _gated(shares, previous, ready, of_all)
     if stable not in serving:
-        gated = _gated(shares, stable, previous, ready, of_all)
-        return _fallback({variant: gated[variant] for variant in serving}, previous)
-    former = next(iter(previous), stable)
-    if former != stable and former in serving:
-        handing_over = _gated(shares, former, previous, ready, of_all)
-        if handing_over[stable] < shares[stable]:
-            return _present({former: 100 - sum(handing_over.values()), **handing_over})
-    rest = _gated(shares, stable, previous, ready, of_all)
-    return _present({stable: 100 - sum(rest.values()), **rest})
+        return _fallback({variant: gated[variant] for variant in serving}, previous), stable
+    if base != stable and base in serving and gated[stable] < shares[stable]:
+        return _with_rest(gated, base), base
+    return _with_rest(gated, stable), stable
 
 
 def _gated(
-    shares: Mapping[str, int], first: str, previous: Mapping[str, int], ready: Mapping[str, int], of_all: int
+    shares: Mapping[str, int], previous: Mapping[str, int], ready: Mapping[str, int], of_all: int
 ) -> dict[str, int]:
-    """Return what everyone but the first can have: the first gets the rest."""
+    """Return what everyone can have of the intended share."""
     gated = {}
     for variant, share in shares.items():
-        if variant != first:
-            pods = ready.get(variant, 0)
-            most = max(previous.get(variant, 0), 100 * pods // of_all) if pods else 0
-            gated[variant] = min(share, most)
+        pods = ready.get(variant, 0)
+        gated[variant] = min(share, max(previous.get(variant, 0), 100 * pods // of_all)) if pods else 0
     return gated
+
+
+def _with_rest(gated: Mapping[str, int], base: str) -> dict[str, int]:
+    rest = 100 - sum(share for variant, share in gated.items() if variant != base)
+    return _present({**gated, base: rest})
 
 
 def _fallback(own: Mapping[str, int], previous: Mapping[str, int]) -> dict[str, int]:

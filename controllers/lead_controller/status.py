@@ -11,7 +11,19 @@ from lead_controller.config import Gateway
 from lead_controller.model import Json, Shares
 from lead_controller.observation import Rollout, Spec
 
-__all__ = ["REASONS", "Condition", "aborted", "capacity", "degraded", "ready", "routed", "shadow", "stamped", "status"]
+__all__ = [
+    "REASONS",
+    "Condition",
+    "aborted",
+    "capacity",
+    "degraded",
+    "former_stable",
+    "ready",
+    "routed",
+    "shadow",
+    "stamped",
+    "status",
+]
 
 REASONS: dict[str, dict[str, str]] = {
     "Ready": {
@@ -198,18 +210,11 @@ def status(
 ) -> Json:
     """Return the whole status; `copies` is what the printer column says of the shadow."""
     before: Json = rollout.get("status") or {}
-    stable, former = before.get("stable", ""), before.get("formerStable", "")
-    if spec.variants:
-        names = [variant.name for variant in spec.variants]
-        if stable and stable != spec.stable:
-            former = stable
-        stable = spec.stable
-        former = former if former in names[1:] else ""
     return {
         "observedGeneration": rollout["metadata"].get("generation", 0),
         "observedInferenceServiceGeneration": (inference_service or {}).get("metadata", {}).get("generation", 0),
-        "stable": stable,
-        "formerStable": former,
+        "stable": spec.stable if spec.variants else before.get("stable", ""),
+        "formerStable": former_stable(rollout, spec),
         "split": shares.split if spec.variants else before.get("split", ""),
         "intended": ",".join(f"{each.name}={each.intended}" for each in shares.variants),
         "shadow": copies,
@@ -226,6 +231,17 @@ def status(
         ],
         "conditions": conditions,
     }
+
+
+def former_stable(rollout: Json, spec: Spec) -> str:
+    """Return the variant that was stable before the last promotion while it is a canary, else an empty text."""
+    before: Json = rollout.get("status") or {}
+    last, former = before.get("stable", ""), before.get("formerStable", "")
+    if not spec.variants:
+        return str(former)
+    if last and last != spec.stable:
+        former = last
+    return str(former) if former in [variant.name for variant in spec.variants[1:]] else ""
 
 
 def _answer(route: Json, gateway: Gateway) -> str | None:
