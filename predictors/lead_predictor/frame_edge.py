@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lead_predictor.predictions import INLINE_LEADS, Predictions
+from lead_predictor.predictions import MAX_LEADS, Predictions
 from lead_predictor.worker import Busy
 from lead_scoring.core import frames
 from lead_scoring.core.frames import Ask, Frame, FrameError, FrameReader, Status
@@ -20,9 +20,8 @@ from lead_scoring.errors import StackError
 
 __all__ = ["FrameEdge"]
 
-SHARED_LEADS = 512
-"""The most leads that share one prediction: nobody waits for more than that."""
-MAX_LEADS = 5_000
+SHARED_LEADS = 1_024
+"""The most leads that share one prediction: two of the largest batches save a tenth, and nobody waits for more."""
 MAX_WAITING = 1_024
 
 _LOGGER = logging.getLogger("lead_predictor")
@@ -132,7 +131,7 @@ class FrameEdge:
         while self._waiting and not self._running:
             group = self._take()
             matrix = group[0][1] if len(group) == 1 else np.concatenate([matrix for _, matrix, _ in group])
-            if len(matrix) <= INLINE_LEADS:
+            if len(matrix) <= self._predictions.inline_leads:
                 try:
                     self._distribute(group, self._predictions.scorer.margin(matrix))
                 except Exception:

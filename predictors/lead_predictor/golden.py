@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lead_predictor.scorer import Scorer
 from lead_scoring.contract.types import Contract
@@ -17,8 +18,8 @@ _EXPLAINED = 8
 """Contributions cost hundreds of times what a margin does: a few leads show that they work."""
 
 
-def check(contract: Contract, scorer: Scorer) -> int:
-    """Score all golden leads and return how many there are.
+def check(contract: Contract, scorer: Scorer) -> NDArray[np.float32]:
+    """Score all golden leads and return them as the model gets them, `(n, f)`.
 
     Raises:
         PackageError: there are none, one has another score or a probability further off than the contract's tolerance,
@@ -47,4 +48,4 @@ def check(contract: Contract, scorer: Scorer) -> int:
     shares = scorer.contributions(matrix[few], margin[few])
     if not np.allclose(shares.sum(axis=1, dtype=np.float64), margin[few], rtol=0, atol=1e-5):
         raise PackageError("the model's contributions do not add up to its margin")
-    return len(golden.leads)
+    return matrix

@@ -1,4 +1,4 @@
-"""Where a prediction runs: small ones on the event loop, what would hold it up in the worker's thread."""
+"""Where a prediction runs: short ones on the event loop, what would hold it up in the worker's thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from lead_predictor.scorer import Scorer
 from lead_predictor.worker import Worker
 
-__all__ = ["INLINE_LEADS", "Predictions"]
+__all__ = ["MAX_LEADS", "Predictions"]
 
-INLINE_LEADS = 64
-"""Up to so many leads run on the event loop: that takes less than a trip to another thread is worth (0.5 ms)."""
+MAX_LEADS = 5_000
+"""More than any caller sends; it bounds how long one request can keep the worker busy."""
 EXPLAINED_AT_ONCE = 16
 """Contributions run in steps of so many leads (30 ms), so that others get their turn and a cancelled request ends."""
 
@@ -21,10 +21,18 @@ EXPLAINED_AT_ONCE = 16
 class Predictions:
     """A loaded model with its thread, shared by all doors of the process."""
 
-    def __init__(self, scorer: Scorer, worker: Worker, *, width: int) -> None:
-        """Put them together; `width` is the number of features."""
+    def __init__(self, scorer: Scorer, worker: Worker, *, width: int, inline_leads: int) -> None:
+        """Put them together.
+
+        Args:
+            scorer: the model.
+            worker: the thread.
+            width: number of features.
+            inline_leads: up to so many run on the event loop (`pace`); a trip to the thread costs 0.1 ms.
+        """
         self.scorer = scorer
         self.width = width
+        self.inline_leads = inline_leads
         self._worker = worker
 
     async def answer(self, outputs: tuple[str, ...], matrix: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -33,22 +41,26 @@ class Predictions:
         Raises:
             Busy: too many requests wait for the thread.
         """
-        if len(matrix) <= INLINE_LEADS and "contributions" not in outputs:
+        if len(matrix) <= self.inline_leads and "contributions" not in outputs:
             return {name: self._compute(name, matrix) for name in outputs}
         found: dict[str, NDArray[np.float32]] = {}
         with self._worker.admitted():
             for name in outputs:
-                if name == "contributions":
-                    found[name] = await self._explain(matrix)
-                else:
+                if name != "contributions":
                     found[name] = await self._worker.run(partial(self._compute, name, matrix))
-        return found
+            if "contributions" in outputs:
+                margin = found.get("margin")
+                if margin is None:
+                    margin = await self._worker.run(partial(self.scorer.margin, matrix))
+                found["contributions"] = await self._explain(matrix, margin)
+        return {name: found[name] for name in outputs}
 
-    async def _explain(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        steps = [matrix[start : start + EXPLAINED_AT_ONCE] for start in range(0, len(matrix), EXPLAINED_AT_ONCE)]
-        return np.concatenate([await self._worker.run(partial(self._compute, "contributions", step)) for step in steps])
+    async def _explain(self, matrix: NDArray[np.float32], margin: NDArray[np.float32]) -> NDArray[np.float32]:
+        steps = [slice(start, start + EXPLAINED_AT_ONCE) for start in range(0, len(matrix), EXPLAINED_AT_ONCE)]
+        contributions = self.scorer.contributions
+        return np.concatenate(
+            [await self._worker.run(partial(contributions, matrix[step], margin[step])) for step in steps]
+        )
 
     def _compute(self, name: str, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        if name == "contributions":
-            return self.scorer.contributions(matrix, self.scorer.margin(matrix))
         return self.scorer.margin(matrix) if name == "margin" else self.scorer.probability(matrix)

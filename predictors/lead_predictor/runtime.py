@@ -10,7 +10,7 @@ from mlserver.types import InferenceRequest, InferenceResponse
 from mlserver.utils import get_model_uri
 from mlserver_xgboost import XGBoostModel
 
-from lead_predictor import golden, tensors
+from lead_predictor import golden, pace, tensors
 from lead_predictor.predictions import Predictions
 from lead_predictor.scorer import Scorer, threads
 from lead_predictor.worker import Worker
@@ -50,11 +50,11 @@ class LeadScoringRuntime(XGBoostModel):
         path = Path(await get_model_uri(self._settings, wellknown_filenames=[folder.MODEL]))
         if path.name != folder.MODEL:
             raise PackageError(f"expected {folder.MODEL} in a version folder: nothing else is ever loaded")
-        contract, scorer, self.golden_leads = await self._worker.run(partial(_prove, path.parent))
+        contract, scorer, self.golden_leads, inline_leads = await self._worker.run(partial(_prove, path.parent))
         if (self.name, self.version) != (contract.model.name, contract.model.version):
             raise PackageError("the model's settings name another model or version than its contract")
         self._input = contract.predictor.inputs[0].name
-        self._predictions = Predictions(scorer, self._worker, width=len(contract.features))
+        self._predictions = Predictions(scorer, self._worker, width=len(contract.features), inline_leads=inline_leads)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
@@ -80,7 +80,8 @@ class LeadScoringRuntime(XGBoostModel):
         return True
 
 
-def _prove(path: Path) -> tuple[Contract, Scorer, int]:
+def _prove(path: Path) -> tuple[Contract, Scorer, int, int]:
     verified = verify(path)
     scorer = Scorer(verified.booster, nthread=threads())
-    return verified.contract, scorer, golden.check(verified.contract, scorer)
+    leads = golden.check(verified.contract, scorer)
+    return verified.contract, scorer, len(leads), pace.leads_within(scorer, leads, pace.INLINE_S)

@@ -8,6 +8,8 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from lead_predictor.dense import MARGIN, VALUE, DenseBooster
+
 __all__ = ["Scorer", "threads"]
 
 _ROUNDING = 1e-3
@@ -21,15 +23,16 @@ class Scorer:
         """Take over a booster that `lead_scoring.packaging` has checked and loaded, for `nthread` threads."""
         booster.set_param({"nthread": nthread})
         self._booster = booster
+        self._dense = DenseBooster(booster)
         self._nthread = nthread
 
     def margin(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return log-odds `(n,)`."""
-        return self._inplace(matrix, "margin")
+        return self._dense.predict(matrix, MARGIN)
 
     def probability(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the model's own probabilities `(n,)` in [0, 1], before calibration."""
-        return self._inplace(matrix, "value")
+        return self._dense.predict(matrix, VALUE)
 
     def contributions(self, matrix: NDArray[np.float32], margin: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return exact contributions `(n, f + 1)`, the bias last; rows add up to the `margin` `(n,)` of the same leads.
@@ -47,10 +50,6 @@ class Scorer:
             raise ArithmeticError("contributions do not add up to the margin")
         shares[:, -1] += rounding
         return shares
-
-    def _inplace(self, matrix: NDArray[np.float32], kind: str) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._booster.inplace_predict(matrix, predict_type=kind, validate_features=False)
-        return found
 
 
 def threads() -> int:

@@ -14,10 +14,10 @@ from mlserver.errors import InferenceError
 from mlserver.types import InferenceRequest, RequestInput, ResponseOutput, TensorData
 from numpy.typing import NDArray
 
-__all__ = ["MAX_LEADS", "OUTPUTS", "Form", "Question", "from_prefixed", "read", "to_prefixed", "write"]
+from lead_predictor.predictions import MAX_LEADS
 
-MAX_LEADS = 5_000
-"""More than any caller sends; it bounds how long one request can keep the worker busy."""
+__all__ = ["OUTPUTS", "Form", "Question", "from_prefixed", "read", "to_prefixed", "write"]
+
 OUTPUTS = ("probability", "margin", "contributions")
 _NUMBERS = frozenset((float, int, type(None)))
 _LENGTH = struct.Struct("<I")
