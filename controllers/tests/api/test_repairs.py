@@ -102,18 +102,26 @@ def _settle(scene: Rollout, controller: Controller) -> tuple[dict[tuple[str, str
     return settled
 
 
-def test_a_refused_write_is_told_and_the_rest_is_written(scene: Rollout, tmp_path: Any) -> None:
+def test_a_refused_policy_holds_the_split_back_and_is_told(scene: Rollout) -> None:
     document = json.loads(scene.config.read_text())
-    document["trafficPolicy"]["retry"]["numRetries"] = -1  # the CRD's schema refuses it
-    scene.config.write_text(json.dumps(document))
-    controller = scene.start()
+    refused = {**document, "trafficPolicy": {"retry": {"numRetries": -1}}}  # the CRD's schema won't have it
+    scene.config.write_text(json.dumps(refused))
+    scene.shift("v2", 25)
+    controller = scene.start("--lease-duration", "3")
     until(lambda: any(event["reason"] == "WriteRefused" for event in scene.events()), "told", within_s=10)
-    own = {kind for kind, _ in scene.own()}
-    assert "HorizontalPodAutoscaler" in own
-    assert controller.metric("lead_rollout_reconciles_total", result="error")
-    turns = controller.metric("lead_rollout_reconciles_total") or 0
-    assert turns < 20, "it must not try without a pause"
-    del tmp_path
+    assert {kind for kind, _ in scene.own()} == {"HorizontalPodAutoscaler"}  # no split without its sticky hash
+    assert controller.metric("lead_rollout_routed_share") is None
+    errors = controller.metric("lead_rollout_reconciles_total", result="error") or 0
+    until(
+        lambda: (controller.metric("lead_rollout_reconciles_total", result="error") or 0) > errors,
+        "it tries again",
+        within_s=10,
+    )
+    assert (controller.metric("lead_rollout_reconciles_total") or 0) < 20, "but not without a pause"
+    assert controller.stop() == 0
+    scene.config.write_text(json.dumps(document))
+    scene.start("--lease-duration", "3")
+    scene.until_split("v1=75,v2=25")
 
 
 def _autoscaler(name: str, labels: dict[str, str]) -> dict[str, Any]:

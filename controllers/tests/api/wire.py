@@ -21,19 +21,22 @@ class Wire:
         self._refusing = False
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """Break every connection, and new ones at once."""
         self._refusing = True
         with self._lock:
-            ends, self._ends = self._ends, set()
+            ends, self._ends = self._ends | self._lost, set()
         for end in ends:
             _close(end)
 
     def freeze(self) -> None:
-        """Forward nothing, without a word: packets vanish."""
+        """Lose every connection without a word, for good, and hold up new ones, as a firewall does that forgets."""
         self._whole.clear()
+        with self._lock:
+            self._lost |= self._ends
 
     def mend(self) -> None:
         """Forward again."""
@@ -52,6 +55,7 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self._whole.wait()
             if self._refusing:
                 _close(near)
                 continue
@@ -69,8 +73,10 @@ class Wire:
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                self._whole.wait()
-                sink.sendall(data)
+                if source not in self._lost:
+                    sink.sendall(data)
+        if source in self._lost:
+            return
         for end in (source, sink):
             _close(end)
         with self._lock:
