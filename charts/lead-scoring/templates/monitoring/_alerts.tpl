@@ -50,7 +50,7 @@ groups:
           100 * (
             lead_scoring:requests:increase5m{ {{- $rollout }}}
               or on (namespace, workload) (0 * lead_scoring:routed_share:avg5m{ {{- $rollout }}})
-          ) / on (namespace) group_left
+          ) / on (namespace) group_left ()
             (sum by (namespace) (lead_scoring:requests:increase5m{ {{- $rollout }}}) > 0)
   - name: {{ .Release.Namespace }}.{{ $fullname }}.shares
     rules:
@@ -64,8 +64,8 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ `Variant {{ $labels.variant }} of {{ $labels.inference_service }} does not get the share that was asked for.` }}
-          description: {{ `{{ $value }} points apart. Pods of the variant are not ready, or the controller is held up: kubectl describe modelrollout {{ $labels.inference_service }}.` }}
+          summary: {{ `Variant {{ $labels.variant }} of {{ $labels.inference_service }} does not get the share that was asked for.` | quote }}
+          description: {{ `{{ $value }} points apart. Pods of the variant are not ready, or the controller is held up: kubectl describe modelrollout {{ $labels.inference_service }}.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringShareNotAnswered
         expr: |
@@ -79,15 +79,15 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ `{{ $labels.workload }} does not answer the share that the routes give it.` }}
-          description: {{ `{{ $value }} points apart over 5 minutes. Another route claims the hostname, the gateway refuses the routes, or few callers send most of the requests under the same x-lead-key.` }}
+          summary: {{ `{{ $labels.workload }} does not answer the share that the routes give it.` | quote }}
+          description: {{ `{{ $value }} points apart over 5 minutes. Another route claims the hostname, the gateway refuses the routes, or few callers send most of the requests under the same x-lead-key.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringRoutesEdited
         expr: sum by (namespace, kind) (increase(lead_rollout_repairs_total{ {{- $controllers }}}[10m])) > 0
         labels:
           severity: warning
         annotations:
-          summary: {{ `Somebody else changes the {{ $labels.kind }} of the rollout, and the controller puts it right.` }}
+          summary: {{ `Somebody else changes the {{ $labels.kind }} of the rollout, and the controller puts it right.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringControllerAbsent
         expr: absent(max(lead_rollout_leader{ {{- $controllers }}}) == 1)
@@ -95,7 +95,7 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ printf "No controller acts for %s: traffic goes on, shares don't move." $fullname }}
+          summary: {{ printf "No controller acts for %s: traffic goes on, shares don't move." $fullname | quote }}
           runbook: {{ $runbook }}
   - name: {{ .Release.Namespace }}.{{ $fullname }}.answers
     rules:
@@ -108,8 +108,8 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: {{ `{{ $labels.workload }} fails {{ $value | printf "%.1f" }} % of its requests.` }}
-          description: A canary that does is taken out with one patch, see the runbook.
+          summary: {{ `{{ $labels.workload }} fails {{ $value | printf "%.1f" }} % of its requests.` | quote }}
+          description: "A canary that does is taken out with one patch, see the runbook."
           runbook: {{ $runbook }}
       - alert: LeadScoringSlow
         expr: lead_scoring:latency_seconds:p99_5m{ {{- $rollout }}} > {{ divf $alerts.latencyP99Ms 1000 }}
@@ -117,7 +117,7 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ `1 % of the requests to {{ $labels.workload }} take over {{ $value | humanizeDuration }}.` }}
+          summary: {{ `1 % of the requests to {{ $labels.workload }} take over {{ $value | humanizeDuration }}.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringPredictorFailures
         expr: |
@@ -126,7 +126,7 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ `The predictor of {{ $labels.pod }} fails ({{ $labels.kind }}).` }}
+          summary: {{ `The predictor of {{ $labels.pod }} fails ({{ $labels.kind }}).` | quote }}
           runbook: docs/reliability.md
       - alert: LeadScoringSilent
         expr: absent(lead_ready{ {{- $pods }}})
@@ -134,7 +134,7 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: {{ printf "Prometheus sees no pod of %s: nothing is known about errors or shares." $fullname }}
+          summary: {{ printf "Prometheus sees no pod of %s: nothing is known about errors or shares." $fullname | quote }}
           runbook: docs/metrics.md
   - name: {{ .Release.Namespace }}.{{ $fullname }}.pods
     rules:
@@ -144,7 +144,7 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: {{ `No pod of {{ $labels.inference_service }} is ready.` }}
+          summary: {{ `No pod of {{ $labels.inference_service }} is ready.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringTooFewPods
         expr: |
@@ -154,7 +154,7 @@ groups:
         labels:
           severity: warning
         annotations:
-          summary: {{ `Variant {{ $labels.variant }} of {{ $labels.inference_service }} has {{ $value }} ready pods, fewer than its share needs.` }}
+          summary: {{ `Variant {{ $labels.variant }} of {{ $labels.inference_service }} has {{ $value }} ready pods, fewer than its share needs.` | quote }}
           runbook: {{ $runbook }}
       - alert: LeadScoringMixedDigests
         expr: |
@@ -165,7 +165,7 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: {{ `Pods of {{ $labels.workload }} hold different models under version {{ $labels.model_version }}.` }}
+          summary: {{ `Pods of {{ $labels.workload }} hold different models under version {{ $labels.model_version }}.` | quote }}
           description: Somebody changed a published version. Publish the change as a version of its own, and restore the old one.
           runbook: {{ $runbook }}
 {{- end -}}
