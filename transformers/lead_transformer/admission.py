@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lead_scoring.errors import DeadlineExceeded, Overloaded
 
-__all__ = ["Admission", "AdmissionLimits"]
+__all__ = ["Admission", "AdmissionLimits", "expected_wait_s"]
 
 _SMOOTHING = 0.1
 _TURN_S = 0.004
@@ -32,6 +32,19 @@ class AdmissionLimits:
     concurrency: int
     queue: int
     wait_s: float
+
+
+def expected_wait_s(ahead: int, *, free: int, concurrency: int, held_s: float, cost_s: float) -> float:
+    """Return the seconds until the last of `ahead` requests begins: places or the loop's time, whichever is shorter.
+
+    Args:
+        ahead: requests that wait, this one among them.
+        free: places that nobody has taken.
+        concurrency: all places.
+        held_s: how long one is held, on average.
+        cost_s: the loop's time that a request takes, on average, with all that happens beside it.
+    """
+    return max(ahead * cost_s, (ahead - free) * held_s / concurrency)
 
 
 class Admission:
@@ -100,7 +113,9 @@ class Admission:
         """Return the seconds that whoever comes now will wait, going by what places and the loop lately needed."""
         ahead = len(self._waiting) + 1
         free = self._limits.concurrency - self.running
-        expected_s = max(ahead * self._cost_s, (ahead - free) * self._held_s / self._limits.concurrency)
+        expected_s = expected_wait_s(
+            ahead, free=free, concurrency=self._limits.concurrency, held_s=self._held_s, cost_s=self._cost_s
+        )
         if ahead - free > self._limits.queue:
             raise self._refusal("full", expected_s)
         if expected_s > min(self._limits.wait_s, remaining_s):

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from lead_transformer.admission import Admission, AdmissionLimits
+from lead_transformer.admission import Admission, AdmissionLimits, expected_wait_s
 
 from lead_scoring.errors import DeadlineExceeded, Overloaded
 from tests.transformer.service.fake_predictor import FakePredictor
@@ -170,6 +170,125 @@ def test_no_place_is_ever_lost_or_given_twice() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("ahead", "free", "held_s", "cost_s", "expected_s"),
+    [
+        (1, 0, 1.6, 0.0, 0.1),  # sixteen places, each free again after 1.6 s: one every 0.1 s
+        (5, 0, 1.6, 0.0, 0.5),
+        (5, 3, 1.6, 0.0, 0.2),  # three of the five have a place at once
+        (5, 16, 1.6, 0.0, 0.0),
+        (5, 16, 1.6, 0.02, 0.1),  # places enough, but the loop begins one every 0.02 s
+        (5, 0, 1.6, 0.02, 0.5),  # the places are what is short
+        (5, 0, 0.16, 0.02, 0.1),  # the loop is
+        (1, 16, 0.0, 0.0, 0.0),  # nothing is known yet
+    ],
+)
+def test_the_expected_wait_is_the_scarcer_ones(
+    ahead: int, free: int, held_s: float, cost_s: float, expected_s: float
+) -> None:
+    found = expected_wait_s(ahead, free=free, concurrency=16, held_s=held_s, cost_s=cost_s)
+    assert found == pytest.approx(max(expected_s, 0.0), abs=1e-12) or (found < 0 and expected_s == 0)
+
+
+def run_together(admission: Admission, costs_s: list[float]) -> list[int]:
+    """Let requests come in one turn of the loop, each with so much to compute; return the turns they began in."""
+
+    async def run() -> list[int]:
+        turns, done = 0, False
+        began: list[int] = []
+
+        async def count() -> None:
+            nonlocal turns
+            while not done:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def work(cost_s: float) -> None:
+            await admission.enter(far())
+            began.append(turns)
+            end = time.perf_counter() + cost_s
+            while time.perf_counter() < end:
+                pass
+            admission.leave(cost_s)
+
+        counting = asyncio.create_task(count())
+        await asyncio.gather(*(work(cost_s) for cost_s in costs_s))
+        done = True
+        await counting
+        return began
+
+    return asyncio.run(run())
+
+
+def test_dear_requests_begin_one_a_turn_so_that_the_loop_sees_who_comes() -> None:
+    admission = Admission(AdmissionLimits(concurrency=16, queue=60, wait_s=60))
+    run_together(admission, [0.01] * 30)  # it learns what they cost
+    began = run_together(admission, [0.01] * 8)
+    assert len(set(began)) == 8
+    assert admission.running == admission.waiting == 0
+
+
+def test_cheap_requests_begin_together() -> None:
+    admission = Admission(AdmissionLimits(concurrency=16, queue=0, wait_s=60))
+    assert min(len(set(run_together(admission, [0.0] * 8))) for _ in range(20)) == 1
+
+
+def test_what_dear_requests_cost_is_learned_and_whoever_would_wait_too_long_is_refused() -> None:
+    """There are places for all of them; it is the loop's time that is short."""
+
+    async def run() -> None:
+        refused: list[str] = []
+        admission = Admission(AdmissionLimits(concurrency=100, queue=100, wait_s=0.15), refused=refused.append)
+
+        async def work() -> None:
+            await admission.enter(far())
+            time.sleep(0.01)  # noqa: ASYNC251 (decoding does the same)
+            admission.leave(0.01)
+
+        for _ in range(60):
+            await work()
+            await asyncio.sleep(0)
+        waiting = [asyncio.create_task(work()) for _ in range(60)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            admission.check(far())
+        assert set(refused) == {"too_slow"}
+        assert 1 <= admission.waiting <= 15  # 0.15 s are enough for 15 of 0.01 s
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "queue", "is_refused"),
+    [(0, 0, 2, False), (1, 0, 2, False), (2, 0, 2, False), (2, 1, 2, False), (2, 2, 2, True), (2, 0, 0, True)],
+)
+def test_a_look_ahead_refuses_whom_entering_would_refuse(
+    running: int, waiting: int, queue: int, is_refused: bool
+) -> None:
+    async def run() -> None:
+        refused: list[str] = []
+        admission = Admission(AdmissionLimits(concurrency=2, queue=queue, wait_s=60), refused=refused.append)
+        for _ in range(running):
+            await admission.enter(far())
+        tasks = [asyncio.create_task(admission.enter(far())) for _ in range(waiting)]
+        await asyncio.sleep(0)
+        if is_refused:
+            with pytest.raises(Overloaded):
+                admission.check(far())
+        else:
+            admission.check(far())
+        assert refused == ["full"] * is_refused
+        assert (admission.running, admission.waiting) == (running, waiting)  # it takes nothing
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_an_overload_is_refused_early_and_those_admitted_are_answered(
     start: Callable[[Callable[[], Server]], Server], folder: Path, fake: FakePredictor, tmp_path: Path
 ) -> None:
@@ -181,7 +300,7 @@ def test_an_overload_is_refused_early_and_those_admitted_are_answered(
     )  # fmt: skip
     assert isinstance(server, Transformer)
     server.wait_ready()
-    fake.mode, fake.delay_s = "slow", 1.5
+    fake.mode, fake.delay_s = "slow", 3.0
     body = v2(records(1))
 
     def ask() -> tuple[int, float, httpx.Headers]:
