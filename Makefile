@@ -125,13 +125,12 @@ test: install ## Unit tests, then the real stack; branch coverage of the core
 ## -- the cluster: needs helm, kubectl, kustomize, kubeconform and promtool
 
 TAG ?= e2e
-BASE ?= python:3.11-slim
-REGISTRY ?= localhost
 E2E_BUILDER ?= docker build
+E2E_BASE ?= python:3.11-slim
 E2E_LOAD ?=
 
-images: install ## Build transformer, predictor and controller: TAG=e2e BASE= REGISTRY=; E2E_BUILDER= builds, E2E_LOAD= hands each to the nodes
-	@images/build --tag '$(TAG)' --base '$(BASE)' --registry '$(REGISTRY)' --builder '$(E2E_BUILDER)' $(if $(E2E_LOAD),--load '$(E2E_LOAD)')
+images: install ## Build the three images; E2E_BUILDER= and E2E_BASE= say with and from what, E2E_LOAD= hands each to the nodes
+	@images/build --tag '$(TAG)' --builder '$(E2E_BUILDER)' --base '$(E2E_BASE)' $(if $(E2E_LOAD),--load '$(E2E_LOAD)')
 
 chart: install ## Lint, render and judge chart and manifests; no cluster needed
 	@tests/chart/run
