@@ -35,7 +35,6 @@ _log = logging.getLogger(__name__)
 _DEBOUNCE_S = 0.05
 _RETRY_FIRST_S = 0.5
 _RETRY_MOST_S = 15.0
-_STUCK_S = 60.0
 
 
 class Loop:
@@ -51,8 +50,13 @@ class Loop:
         recorder: Recorder,
         metrics: Metrics,
         resync_s: float,
+        stuck_s: float = 60.0,
     ) -> None:
-        """`planner` is pure: observed objects and the time in, a plan out. At least every `resync_s` it is asked."""
+        """Be ready to start.
+
+        `planner`: pure; observed objects and the time in, a plan out. Asked at least every `resync_s`.
+        `stuck_s`: how long a turn may take until the loop counts as stuck; every call of a turn has a deadline of 5 s.
+        """
         self._planner = planner
         self._watches = watches
         self._election = election
@@ -60,6 +64,7 @@ class Loop:
         self._recorder = recorder
         self._metrics = metrics
         self._resync_s = resync_s
+        self._stuck_s = stuck_s
         self._backoff = Backoff(first_s=_RETRY_FIRST_S, most_s=_RETRY_MOST_S)
         self._retry_s: float | None = None
         self._alive_at = time.monotonic()
@@ -78,11 +83,11 @@ class Loop:
         return not self._thread.is_alive()
 
     def stuck(self) -> str:
-        """Return what is wrong if the thread has not come round for a minute or has died, else an empty text."""
+        """Return what is wrong if the thread has not come round for long or has died, else an empty text."""
         if not self._thread.is_alive():
             return "the loop has ended"
         idle_s = time.monotonic() - self._alive_at
-        return f"the loop has not come round for {idle_s:.0f} s" if idle_s > _STUCK_S + self._resync_s else ""
+        return f"the loop has not come round for {idle_s:.0f} s" if idle_s > self._stuck_s + self._resync_s else ""
 
     def _run(self) -> None:
         changed = self._watches.changed

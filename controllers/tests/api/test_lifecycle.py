@@ -7,11 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from lead_controller.apiserver import INFERENCE_SERVICE, LEASE
+from lead_controller.apply import Writer
+from lead_controller.election import Election
+from lead_controller.loop import Loop
+from lead_controller.metrics import Metrics
+from lead_controller.model import Plan
+from lead_controller.recorder import Recorder
+from lead_controller.watches import Watches, scopes
 
 from api.objects import config, inference_service
 from api.process import Controller
@@ -105,6 +113,37 @@ def _closed_webhook(namespace: str) -> dict[str, object]:
             }
         ],
     }
+
+
+def test_a_loop_that_hangs_is_not_alive(scene: Rollout) -> None:
+    watches = Watches(scene.server, scopes(scene.name), watch_s=30, failed=lambda _: None)
+    election = Election(scene.server, f"{scene.name}-controller", "me", duration_s=5, changed=watches.changed.set)
+    hang = threading.Event()
+
+    def planner(*_: object) -> Plan:
+        hang.wait()
+        return Plan()
+
+    loop = Loop(
+        planner=planner,
+        watches=watches,
+        election=election,
+        writer=Writer(scene.server, election, written=watches.put),
+        recorder=Recorder(scene.server, "me"),
+        metrics=Metrics(scene.name),
+        resync_s=1,
+        stuck_s=0.5,
+    )
+    assert "ended" in loop.stuck()
+    loop.start()
+    assert loop.stuck() == ""
+    watches.start()
+    election.start()
+    until(lambda: "not come round" in loop.stuck(), "it is noticed", within_s=10)
+    hang.set()
+    until(lambda: loop.stuck() == "", "and goes on", within_s=5)
+    assert loop.stop(timeout_s=5)
+    election.release()
 
 
 def test_pages(controller: Controller) -> None:
