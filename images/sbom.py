@@ -1,4 +1,4 @@
-"""List what an image holds as CycloneDX 1.6 JSON: the Python packages of its venv, Python itself, and the base's packages.
+"""List what an image holds as CycloneDX 1.6 JSON: the Python packages of its venv, Python itself, the base's packages.
 
 usage: sbom.py NAME VENV    (inside the image, with cyclonedx-bom installed)
 """
@@ -25,7 +25,8 @@ def main(name: str, venv: str) -> str:
     """Return the document.
 
     Raises:
-        SystemExit: the base is none of Debian's kind, so that its packages can't be listed, or the result breaks the schema.
+        SystemExit: the base is none of Debian's kind, so that its packages can't be listed, or the result breaks the
+            schema.
     """
     if not DPKG.exists():
         raise SystemExit(f"sbom: no {DPKG}: expected a base image made of Debian packages")
@@ -42,7 +43,7 @@ def main(name: str, venv: str) -> str:
 def python_packages(venv: str) -> dict[str, Any]:
     """Return what the venv has installed, as cyclonedx-py lists it."""
     words = ["environment", "--output-reproducible", "--spec-version", "1.6", "--output-format", "JSON", venv]
-    done = subprocess.run([sys.executable, "-m", "cyclonedx_py", *words], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "cyclonedx_py", *words], check=True, capture_output=True)  # noqa: S603
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -50,7 +51,7 @@ def python_packages(venv: str) -> dict[str, Any]:
 def interpreter(venv: str) -> dict[str, Any]:
     """Return the Python that runs the venv: where the base compiled it itself, no package of it names it."""
     words = [f"{venv}/bin/python", "-c", "import platform; print(platform.python_version())"]
-    version = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    version = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
     return component(PackageURL("generic", None, "python", version))
 
 
@@ -71,4 +72,4 @@ def component(url: PackageURL) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(main(*sys.argv[1:]))
+    sys.stdout.write(main(*sys.argv[1:]) + "\n")
