@@ -13,7 +13,7 @@ class Backoff:
     def __init__(self, *, first_s: float, most_s: float, chance: random.Random | None = None) -> None:
         self._first_s = first_s
         self._most_s = most_s
-        self._chance = chance or random.Random()  # noqa: S311  # nosec B311: nothing secret
+        self._chance = chance or random.Random()  # noqa: S311  # nosec B311
         self._failures = 0
 
     def failed(self) -> float:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from lead_controller.model import Reference, Shares
 
@@ -18,9 +25,9 @@ class Metrics:
 
     def __init__(self, inference_service: str) -> None:
         """Register everything in a registry of its own; counters that may matter start at 0."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
         self._name = inference_service
         self._intended = self._gauge(
             "lead_rollout_intended_share", "Percent of the traffic that people ask for.", _SHARE
