@@ -69,14 +69,17 @@ class Cache:
         with self._lock:
             return self._objects.get(name)
 
-    def replace(self, objects: list[Json]) -> None:
-        """Take a whole list."""
-        fresh = {item["metadata"]["name"]: item for item in objects}
+    def replace(self, objects: list[Json], resource_version: str) -> None:
+        """Take a whole list of that resourceVersion; what was written since it was made stays."""
+        listed = {item["metadata"]["name"]: item for item in objects}
+        as_of = int(resource_version or 0)
         with self._lock:
-            before = {name: _version(item) for name, item in self._objects.items()}
+            before = self._objects
+            since = {name: item for name, item in before.items() if _version(item) > as_of}
+            self._objects = {**listed, **since}
+            different = _versions(before) != _versions(self._objects)
             first, self.synced = not self.synced, True
-            self._objects = fresh
-        if first or before != {name: _version(item) for name, item in fresh.items()}:
+        if first or different:
             self._changed()
 
     def put(self, item: Json) -> None:
@@ -98,6 +101,10 @@ class Cache:
                 return
             del self._objects[name]
         self._changed()
+
+
+def _versions(objects: Mapping[str, Json]) -> dict[str, int]:
+    return {name: _version(item) for name, item in objects.items()}
 
 
 def _version(item: Json) -> int:
@@ -192,7 +199,7 @@ class Watches:
         """List, then watch until the server ends it."""
         timeout_s = max(1, round(self._watch_s * random.uniform(0.8, 1.0)))  # noqa: S311  # nosec B311
         objects, resource_version = self._server.list(cache.kind, cache.selectors)
-        cache.replace(objects)
+        cache.replace(objects, resource_version)
         if cache.problem:
             _log.info("seen again", extra={"fields": {"kind": cache.kind.kind}})
             cache.problem = ""
