@@ -27,24 +27,26 @@ class AdmissionLimits:
         concurrency: requests in work.
         queue: requests that wait for one of them to end.
         wait_s: longest wait.
+        hold_s: while requests are in work for longer than this, fewer are let in.
     """
 
     concurrency: int
     queue: int
     wait_s: float
+    hold_s: float = math.inf
 
 
-def expected_wait_s(ahead: int, *, free: int, concurrency: int, held_s: float, cost_s: float) -> float:
+def expected_wait_s(ahead: int, *, free: int, places: int, held_s: float, cost_s: float) -> float:
     """Return the seconds until the last of `ahead` requests begins: places or the loop's time, whichever is shorter.
 
     Args:
         ahead: requests that wait, this one among them.
         free: places that nobody has taken.
-        concurrency: all places.
+        places: all of them.
         held_s: how long one is held, on average.
         cost_s: the loop's time that a request takes, on average, with all that happens beside it.
     """
-    return max(ahead * cost_s, (ahead - free) * held_s / concurrency)
+    return max(ahead * cost_s, (ahead - free) * held_s / places)
 
 
 class Admission:
@@ -53,7 +55,8 @@ class Admission:
     A request that would wait longer than it may is turned away when it comes, not when its time is up: what it would
     have cost goes to those that can still be answered in time. Two things may be short, and both are measured: places,
     when the predictor is slow, and the loop's own time, when decoding is what costs. So that the loop sees whom to turn
-    away, it begins only a few milliseconds' work at a time.
+    away, it begins only a few milliseconds' work at a time. And where requests at the predictor hold each other up for
+    so long that they come too late, there are fewer places, down to one, until they are in time again.
     """
 
     def __init__(self, limits: AdmissionLimits, *, refused: Callable[[str], None] | None = None) -> None:
@@ -61,6 +64,7 @@ class Admission:
         self._limits = limits
         self._refused = refused or (lambda _reason: None)
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = float(limits.concurrency)
         self._held_s = 0.0
         self._cost_s = 0.0
         self._begun = 0
@@ -72,13 +76,18 @@ class Admission:
         """How many wait."""
         return len(self._waiting)
 
+    @property
+    def places(self) -> int:
+        """How many may be in work at the moment."""
+        return int(self._places)
+
     def check(self, deadline: float) -> None:
         """Turn away, before anything is spent on it, who would be turned away by `enter` now.
 
         Raises:
             Overloaded: as `enter`.
         """
-        if self._waiting or self.running >= self._limits.concurrency:
+        if self._waiting or self.running >= self.places:
             self._expect_wait(deadline - time.perf_counter())
 
     async def enter(self, deadline: float) -> None:
@@ -92,11 +101,7 @@ class Admission:
             DeadlineExceeded: the deadline came while waiting.
         """
         now = time.perf_counter()
-        if (
-            not self._waiting
-            and self.running < self._limits.concurrency
-            and (not self._begun or now - self._turn_began < _TURN_S)
-        ):
+        if not self._waiting and self.running < self.places and (not self._begun or now - self._turn_began < _TURN_S):
             self._take(now)
             return
         remaining_s = deadline - now
@@ -106,16 +111,17 @@ class Admission:
     def leave(self, held_s: float) -> None:
         """Give the place back, to the one that has waited longest; `held_s` is how long it was taken."""
         self._held_s += _SMOOTHING * (held_s - self._held_s)
+        # One less for every two that take too long, one more each time that all places were left in time.
+        change = -0.5 if held_s > self._limits.hold_s else 1 / self._places
+        self._places = min(max(1.0, self._places + change), self._limits.concurrency)
         self.running -= 1
         self._serve()
 
     def _expect_wait(self, remaining_s: float) -> float:
         """Return the seconds that whoever comes now will wait, going by what places and the loop lately needed."""
         ahead = len(self._waiting) + 1
-        free = self._limits.concurrency - self.running
-        expected_s = expected_wait_s(
-            ahead, free=free, concurrency=self._limits.concurrency, held_s=self._held_s, cost_s=self._cost_s
-        )
+        free = self.places - self.running
+        expected_s = expected_wait_s(ahead, free=free, places=self.places, held_s=self._held_s, cost_s=self._cost_s)
         if ahead - free > self._limits.queue:
             raise self._refusal("full", expected_s)
         if expected_s > min(self._limits.wait_s, remaining_s):
@@ -139,9 +145,7 @@ class Admission:
     def _serve(self) -> None:
         """Give places to those that have waited longest, as many as a turn has time for."""
         while (
-            self._waiting
-            and self.running < self._limits.concurrency
-            and (not self._begun or self._begun * self._cost_s < _TURN_S)
+            self._waiting and self.running < self.places and (not self._begun or self._begun * self._cost_s < _TURN_S)
         ):
             turn = self._waiting.popleft()
             if not turn.done():

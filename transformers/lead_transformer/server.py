@@ -139,7 +139,12 @@ class LeadServer(ModelServer):  # type: ignore[misc]
     async def _run(self, listener: socket.socket, predictor: Predictor, tracer: tracing.RequestTracer | None) -> None:
         settings = self._settings
         admission = Admission(
-            AdmissionLimits(settings.concurrency, settings.queue, settings.queue_wait_ms / 1000),
+            AdmissionLimits(
+                settings.concurrency,
+                settings.queue,
+                wait_s=settings.queue_wait_ms / 1000,
+                hold_s=settings.deadline_ms / 2000,
+            ),
             refused=self._count_refusal,
         )
         self._metrics.gauges = Gauges(

@@ -186,8 +186,33 @@ def test_no_place_is_ever_lost_or_given_twice() -> None:
 def test_the_expected_wait_is_the_scarcer_ones(
     ahead: int, free: int, held_s: float, cost_s: float, expected_s: float
 ) -> None:
-    found = expected_wait_s(ahead, free=free, concurrency=16, held_s=held_s, cost_s=cost_s)
+    found = expected_wait_s(ahead, free=free, places=16, held_s=held_s, cost_s=cost_s)
     assert found == pytest.approx(max(expected_s, 0.0), abs=1e-12) or (found < 0 and expected_s == 0)
+
+
+@pytest.mark.parametrize(
+    ("held_s", "places"),
+    [
+        ([], 16),
+        ([0.1] * 50, 16),
+        ([0.5] * 2, 15),
+        ([0.5] * 16, 8),  # all of them late: half as many
+        ([0.5] * 100, 1),
+        ([0.5] * 100 + [0.1], 2),
+        ([0.5] * 100 + [0.1] * 200, 16),
+        ([0.5] + [0.1] * 20, 16),  # one late one among many is nobody's fault
+    ],
+)
+def test_there_are_fewer_places_while_requests_hold_each_other_up(held_s: list[float], places: int) -> None:
+    async def run() -> None:
+        admission = Admission(AdmissionLimits(concurrency=16, queue=64, wait_s=60, hold_s=0.45))
+        for seconds in held_s:
+            await admission.enter(far())
+            admission.leave(seconds)
+        assert admission.places == places
+        assert admission.running == 0
+
+    asyncio.run(run())
 
 
 def run_together(admission: Admission, costs_s: list[float]) -> list[int]:
