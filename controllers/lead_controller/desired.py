@@ -6,11 +6,11 @@ from lead_controller import drift
 from lead_controller.autoscalers import autoscaler, floor
 from lead_controller.config import Config
 from lead_controller.demand import pods_for
+from lead_controller.lanes import LANES
 from lead_controller.model import Json, Observed
 from lead_controller.names import ROLLOUT_API_VERSION, ROLLOUT_KIND, autoscaler_name, labels
 from lead_controller.observation import Variant, named
-from lead_controller.places import BASE, PLACES
-from lead_controller.policies import traffic_policy
+from lead_controller.policies import sticky_policy, traffic_policy
 from lead_controller.routes import Traffic, grpc_route, http_route
 from lead_controller.view import View
 
@@ -34,21 +34,20 @@ def desired(seen: View, observed: Observed, config: Config, rollout: Json) -> li
         ],
     }
     scaled = [drift.sealed(_autoscaler(seen, each, observed, config, metadata)) for each in seen.spec.variants]
-    if seen.live is None:
-        return scaled
+    policies = [drift.sealed(build(config, metadata=metadata)) for build in (traffic_policy, sticky_policy)]
+    if seen.live is None or seen.lanes is None:
+        return [*policies, *scaled]
     traffic = Traffic(
-        backends=seen.backends,
+        lanes=seen.lanes,
+        live=seen.live,
+        exposed=[name for name in seen.names if name in seen.exposed],
         shadow=seen.wishes.shadow if seen.mirrors else None,
         shadow_percent=seen.wishes.shadow_percent,
         forced_header=seen.wishes.forced_header,
-        forced=[name for name in seen.places if name in seen.names and name in seen.exposed],
     )
-    placed = {**metadata, "annotations": {PLACES: ",".join(seen.places), BASE: seen.base}}
-    split = len(seen.live) > 1
+    placed = {**metadata, "annotations": {LANES: seen.lanes.annotation()}}
     routes = [drift.sealed(build(config, traffic, metadata=placed)) for build in (http_route, grpc_route)]
-    policy = drift.sealed(traffic_policy(config, split=split, metadata=metadata))
-    # The hash is there before the split it is for, and goes after it; whatever ends a split comes first.
-    return [policy, *routes, *scaled] if split else [*routes, policy, *scaled]
+    return [*policies, *routes, *scaled]
 
 
 def _autoscaler(seen: View, variant: Variant, observed: Observed, config: Config, metadata: Json) -> Json:

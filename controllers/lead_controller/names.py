@@ -17,6 +17,7 @@ __all__ = [
     "labels",
     "route_name",
     "service_name",
+    "sticky_name",
 ]
 
 FIELD_MANAGER = "lead-scoring-controller"
@@ -36,8 +37,13 @@ SPLIT_HEADER = "x-lead-split"
 
 
 def route_name(inference_service: str) -> str:
-    """Return the name of the HTTPRoute, the GRPCRoute and the BackendTrafficPolicy."""
+    """Return the name of the HTTPRoute, the GRPCRoute and their BackendTrafficPolicy."""
     return f"{inference_service}-rollout"
+
+
+def sticky_name(inference_service: str) -> str:
+    """Return the name of the BackendTrafficPolicy of the routes' split lanes."""
+    return f"{inference_service}-rollout-split"
 
 
 def autoscaler_name(inference_service: str, variant: str) -> str:

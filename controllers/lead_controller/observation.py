@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
@@ -153,25 +153,22 @@ def replicas(deployments: Iterable[Json], name: str) -> int:
     return int(_mapping(found.get("spec")).get("replicas", 1)) if found else 0
 
 
-def routed_shares(routes: Sequence[Json], *, inference_service: str, name: str) -> dict[str, int]:
-    """Return whole percents by variant, 0 included, in the order of the live route's backends; empty without a route.
+def routed_shares(route: Json | None, rule: str, *, inference_service: str) -> dict[str, int]:
+    """Return whole percents above 0 by variant, in the order of a rule's backends; empty without a route.
 
-    The HTTPRoute speaks for both; weights that don't add up to 100 (somebody's hand) are scaled.
+    Weights that don't add up to 100 (somebody's hand) are scaled.
     """
-    for kind in ("HTTPRoute", "GRPCRoute"):
-        route = named((each for each in routes if each.get("kind") == kind), name)
-        rules = _mapping((route or {}).get("spec")).get("rules") or ()
-        backends = _mapping(rules[0]).get("backendRefs") or () if rules else ()
-        prefix, suffix = service_name(inference_service, "\0").split("\0")
-        weights: dict[str, int] = {}
-        for backend in backends:
-            service = backend.get("name", "")
-            if service.startswith(prefix) and service.endswith(suffix) and len(service) > len(prefix) + len(suffix):
-                variant = service[len(prefix) : -len(suffix)]
-                weights[variant] = weights.get(variant, 0) + backend.get("weight", 1)
-        if total := sum(weights.values()):
-            return {variant: round(100 * weight / total) for variant, weight in weights.items()}
-    return {}
+    rules = _mapping((route or {}).get("spec")).get("rules") or ()
+    backends = next((each.get("backendRefs") or () for each in rules if each.get("name") == rule), ())
+    prefix, suffix = service_name(inference_service, "\0").split("\0")
+    weights: dict[str, int] = {}
+    for backend in backends:
+        service, weight = backend.get("name", ""), backend.get("weight", 1)
+        if weight and service.startswith(prefix) and service.endswith(suffix):
+            variant = service[len(prefix) : len(service) - len(suffix)]
+            weights[variant] = weights.get(variant, 0) + weight
+    total = sum(weights.values())
+    return {variant: round(100 * weight / total) for variant, weight in weights.items()}
 
 
 def named(items: Iterable[Json], name: str) -> Json | None:

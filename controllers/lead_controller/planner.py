@@ -11,7 +11,7 @@ from lead_controller import drift, events, status
 from lead_controller.config import Config
 from lead_controller.desired import desired
 from lead_controller.model import Json, Observed, Plan, Reference, Strip
-from lead_controller.names import ROLLOUT_API_VERSION, ROLLOUT_KIND, autoscaler_name, labels, route_name
+from lead_controller.names import ROLLOUT_API_VERSION, ROLLOUT_KIND, autoscaler_name, labels, route_name, sticky_name
 from lead_controller.view import View, view
 
 __all__ = ["plan"]
@@ -93,12 +93,11 @@ def _changes(wanted: Sequence[Json], observed: Observed, config: Config, seen: V
 def _known_to_exist(observed: Observed, config: Config) -> set[tuple[str, str]]:
     """Return what an earlier plan wrote, by the status it left: what of it is missing, somebody else deleted."""
     before: Json = (observed.rollout or {}).get("status") or {}
-    name = route_name(config.inference_service)
-    kinds = ("HTTPRoute", "GRPCRoute", "BackendTrafficPolicy") if before.get("split") else ()
+    owner = config.inference_service
     variants = [each["name"] for each in before.get("variants") or ()]
-    return {(kind, name) for kind in kinds} | {
-        ("HorizontalPodAutoscaler", autoscaler_name(config.inference_service, each)) for each in variants
-    }
+    routes = {(kind, route_name(owner)) for kind in ("HTTPRoute", "GRPCRoute") if before.get("split")}
+    policies = {("BackendTrafficPolicy", name) for name in (route_name(owner), sticky_name(owner)) if variants}
+    return routes | policies | {("HorizontalPodAutoscaler", autoscaler_name(owner, each)) for each in variants}
 
 
 def _orphans(
@@ -108,14 +107,14 @@ def _orphans(
     if not seen.names:
         return ()
     keep = {_key(item) for item in wanted}
-    last_route = route_name(config.inference_service) if seen.live is None else None
+    last_routes = [(kind, route_name(config.inference_service)) for kind in ("HTTPRoute", "GRPCRoute") if not seen.live]
     ours = labels(config.inference_service).items()
     return tuple(
         sorted(
             Reference.of(item)
             for key, item in written.items()
             if key not in keep
-            and key[1] != last_route
+            and key not in last_routes
             and ours <= (item["metadata"].get("labels") or {}).items()
             and not item["metadata"].get("deletionTimestamp")
         )
@@ -128,7 +127,7 @@ def _conditions(seen: View, observed: Observed, config: Config, changes: _Change
         status.routed(
             seen.spec,
             carried=seen.live is not None,
-            changing=changes.routes,
+            changing=changes.routes or not seen.arrived,
             routes=[route for route in observed.routes if route["metadata"]["name"] == name],
             gateway=config.gateway,
         ),

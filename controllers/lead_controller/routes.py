@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lead_controller.config import Config
+from lead_controller.lanes import SPLITS, Lanes, alone_rule, even
 from lead_controller.model import Json
 from lead_controller.names import SPLIT_HEADER, VARIANT_HEADER, route_name, service_name
 
@@ -15,6 +16,7 @@ __all__ = [
     "GRPC_PORT",
     "GRPC_SERVICE",
     "HTTP_PORT",
+    "INFORMATION",
     "Traffic",
     "grpc_route",
     "http_route",
@@ -30,23 +32,36 @@ GRPC_METHODS = ("ModelInfer", "ServerLive", "ServerReady", "ModelReady", "Server
 """Everything of the V2 service but Repository*, which would load and unload models; inference first."""
 
 
+INFORMATION = "information"
+"""Name of the rule for what only informs; the others are named after lanes."""
+
+_NEVER = {"type": "RegularExpression", "name": "x-lead-lane", "value": r"[^\s\S]"}
+"""A header that no request has: of a lane that only stands ready."""
+
+
 @dataclass(frozen=True)
 class Traffic:
     """What the routes carry."""
 
-    backends: Sequence[tuple[str, int]]
-    """Variants and whole percents by place; they add up to 100. A variant at 0 % keeps its place: see `places`."""
+    lanes: Lanes
+    live: Mapping[str, int]
+    """Whole percents above 0 that add up to 100: the active lane's."""
+    exposed: Sequence[str]
+    """Variants that have a Service; where another one should be, one that serves stands in."""
     shadow: str | None = None
     """The variant that gets copies of inference requests."""
     shadow_percent: int = 0
     forced_header: str | None = None
-    forced: Sequence[str] = ()
-    """Variants that a request can name in `forced_header`."""
 
-    @property
-    def split(self) -> str:
-        """Return what `x-lead-split` says: the key's slot, counted in this order, picks the variant."""
-        return ",".join(f"{variant}={share}" for variant, share in self.backends if share)
+    def backends(self, lane: str) -> list[tuple[str, int]]:
+        """Return variant and whole percent of each backend of a split lane."""
+        members = self.lanes.members(lane)
+        shares = self.live if lane == self.lanes.active else even(members)
+        return [(self.present(member), shares.get(member, 0)) for member in members]
+
+    def present(self, variant: str) -> str:
+        """Return the variant, or one that serves in its place."""
+        return variant if variant in self.exposed else next(iter(self.live))
 
 
 def rest_paths(model: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -65,7 +80,7 @@ def rest_paths(model: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]
 
 
 def http_route(config: Config, traffic: Traffic, *, metadata: Json) -> Json:
-    """Return the HTTPRoute. Rules: predicting, informing, then one per variant that can be forced."""
+    """Return the HTTPRoute: the split lanes, what only informs, and a lane for each variant alone."""
     predicting, informing = ([_path(*each) for each in group] for group in rest_paths(config.model))
     rules = _rules(config, traffic, predicting, informing, port=HTTP_PORT)
     for rule in rules:
@@ -98,25 +113,35 @@ def _route(kind: str, config: Config, hostnames: Sequence[str], rules: list[Json
 
 
 def _rules(config: Config, traffic: Traffic, predicting: list[Json], informing: list[Json], *, port: int) -> list[Json]:
-    def backends(shares: Sequence[tuple[str, int]], split: str) -> list[Json]:
-        return [_backend(config.inference_service, variant, share, split=split, port=port) for variant, share in shares]
+    def rule(name: str, matches: list[Json], shares: Sequence[tuple[str, int]]) -> Json:
+        told = ",".join(f"{variant}={share}" for variant, share in shares if share)
+        backends = [
+            _backend(config.inference_service, variant, share, split=told, port=port) for variant, share in shares
+        ]
+        active = name == traffic.lanes.rule
+        rule: Json = {"name": name, "matches": [*(predicting if active else ()), *matches], "backendRefs": backends}
+        if not rule["matches"]:
+            rule["matches"] = [{**predicting[0], "headers": [_NEVER]}]
+        if active and traffic.shadow:
+            service = _service(config.inference_service, traffic.shadow, port)
+            mirror = {"backendRef": service, "percent": traffic.shadow_percent}
+            rule["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
+        return rule
 
-    rules: list[Json] = [
-        {"matches": matches, "backendRefs": backends(traffic.backends, traffic.split)}
-        for matches in (predicting, informing)
+    def forced(variant: str) -> list[Json]:
+        if not traffic.forced_header or variant not in traffic.exposed:
+            return []
+        header = {"type": "Exact", "name": traffic.forced_header, "value": variant}
+        return [{**match, "headers": [header]} for match in (*predicting, *informing)]
+
+    return [
+        *(rule(lane.replace("_", "-"), [], traffic.backends(lane)) for lane in SPLITS),
+        rule(INFORMATION, informing, [(traffic.present(traffic.lanes.base), 100)]),
+        *(
+            rule(alone_rule(place), forced(variant), [(traffic.present(variant), 100)])
+            for place, variant in enumerate(traffic.lanes.places)
+        ),
     ]
-    if traffic.shadow:
-        mirror = {
-            "backendRef": _service(config.inference_service, traffic.shadow, port),
-            "percent": traffic.shadow_percent,
-        }
-        rules[0]["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
-    if traffic.forced_header:
-        for variant in traffic.forced:
-            header = {"type": "Exact", "name": traffic.forced_header, "value": variant}
-            matches = [{**match, "headers": [header]} for match in (*predicting, *informing)]
-            rules.append({"matches": matches, "backendRefs": backends([(variant, 100)], f"{variant}=100")})
-    return rules
 
 
 def _backend(inference_service: str, variant: str, share: int, *, split: str, port: int) -> Json:

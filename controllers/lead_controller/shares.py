@@ -23,7 +23,9 @@ def carried(
     of_all: int,
     target: str | None = None,
 ) -> tuple[dict[str, int], str] | None:
-    """Return the live shares and the base, the variant that gets what others don't carry; None when nothing is ready.
+    """Return the shares to be and the base, the variant that gets what others don't carry; None when nothing is ready.
+
+    The base comes first, the others follow in the order of `shares`, none has 0 %.
 
     - A share rises only as far as the variant's ready pods carry it (`of_all` pods carry 100 %), and never for a
       variant without one; it falls at once. What isn't carried yet goes to the base: the stable variant.
@@ -69,8 +71,8 @@ def _gated(
 
 
 def _with_rest(gated: Mapping[str, int], base: str) -> dict[str, int]:
-    rest = 100 - sum(share for variant, share in gated.items() if variant != base)
-    return _present({**gated, base: rest})
+    others = {variant: share for variant, share in gated.items() if variant != base}
+    return _present({base: 100 - sum(others.values()), **others})
 
 
 def _fallback(own: Mapping[str, int], previous: Mapping[str, int]) -> dict[str, int]:

@@ -23,6 +23,7 @@ __all__ = [
     "shadow",
     "stamped",
     "status",
+    "taken_up",
 ]
 
 REASONS: dict[str, dict[str, str]] = {
@@ -108,6 +109,11 @@ def aborted(rollout: Rollout, spec: Spec, ready_pods: Mapping[str, int]) -> Cond
     if not ready_pods.get(target, 0):
         return Condition("Aborted", "TargetNotReady", f"{target} has no ready pod: everything goes to {names[0]}")
     return Condition("Aborted", "SentToVariant", f"spec.abort sends everything to {target}")
+
+
+def _parents(route: Json, gateway: Gateway) -> list[Json]:
+    parents = (route.get("status") or {}).get("parents") or ()
+    return [each for each in parents if (each.get("parentRef") or {}).get("name") == gateway.name]
 
 
 def capacity(spec: Spec, shares: Shares) -> Condition:
@@ -233,6 +239,16 @@ def status(
     }
 
 
+def taken_up(route: Json, gateway: Gateway) -> bool:
+    """Return whether the Gateway has answered to a route as it stands, or isn't concerned with it at all."""
+    wanted = route["metadata"].get("generation", 0)
+    return all(
+        condition.get("observedGeneration", wanted) >= wanted
+        for parent in _parents(route, gateway)
+        for condition in parent.get("conditions") or ()
+    )
+
+
 def former_stable(rollout: Json, spec: Spec) -> str:
     """Return the variant that was stable before the last promotion while it is a canary, else an empty text."""
     before: Json = rollout.get("status") or {}
@@ -247,11 +263,9 @@ def former_stable(rollout: Json, spec: Spec) -> str:
 def _answer(route: Json, gateway: Gateway) -> str | None:
     """Return what the Gateway has against a route: nothing if it accepts it, None if it hasn't answered for it yet."""
     wanted = route["metadata"].get("generation", 0)
-    parents = (route.get("status") or {}).get("parents") or ()
-    ours = [each for each in parents if (each.get("parentRef") or {}).get("name") == gateway.name]
     verdicts = {
         condition["type"]: condition
-        for parent in ours
+        for parent in _parents(route, gateway)
         for condition in parent.get("conditions") or ()
         if condition.get("observedGeneration", wanted) >= wanted
     }

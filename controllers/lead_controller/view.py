@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lead_controller import status
 from lead_controller.config import Config
 from lead_controller.demand import pods_for, pods_for_all
+from lead_controller.lanes import Lanes, lanes_of, switched
 from lead_controller.model import Json, Observed, Shares, VariantShare
 from lead_controller.names import route_name, service_name
 from lead_controller.observation import (
@@ -19,7 +20,6 @@ from lead_controller.observation import (
     ready_pods,
     routed_shares,
 )
-from lead_controller.places import arranged, base_of, places_of
 from lead_controller.shares import carried, intended
 
 __all__ = ["View", "view"]
@@ -35,10 +35,10 @@ class View:
     """The split of the live route."""
     live: Mapping[str, int] | None
     """Live shares to be, none of 0 %; None keeps the last route."""
-    base: str
-    """The variant that gets what others don't carry."""
-    places: tuple[str, ...]
-    """Names by place, see `places`."""
+    lanes: Lanes | None
+    """Lanes to be; None likewise."""
+    arrived: bool
+    """Whether live shares are all that ready pods can carry, and not on the way there."""
     exposed: frozenset[str]
     """Variants that have a Service."""
     shares: Shares
@@ -54,17 +54,6 @@ class View:
         """Return the variants, the stable one first; empty when nothing can be done with the InferenceService."""
         return [variant.name for variant in self.spec.variants]
 
-    @property
-    def backends(self) -> list[tuple[str, int]]:
-        """Return variant and share by place; an abandoned place holds one that serves, at 0 %."""
-        if self.live is None:
-            return []
-        stand_in = next(iter(self.live))
-        return [
-            (name, self.live.get(name, 0)) if name in self.names and name in self.exposed else (stand_in, 0)
-            for name in self.places
-        ]
-
 
 def view(observed: Observed, config: Config, rollout: Json) -> View:
     """Return what is seen, with the live shares that follow from it."""
@@ -76,7 +65,8 @@ def view(observed: Observed, config: Config, rollout: Json) -> View:
     exposed = [name for name in names if pods[name] is not None]
 
     route = next((found for kind in ("HTTPRoute", "GRPCRoute") if (found := _route(observed, kind, owner))), None)
-    routed = routed_shares(observed.routes, inference_service=owner, name=route_name(owner))
+    last = lanes_of(route)
+    routed = routed_shares(route, last.rule, inference_service=owner) if last else {}
     of_all = pods_for_all(
         inference_service=owner,
         shares={name: routed.get(name, 0) for name in names},
@@ -87,13 +77,22 @@ def view(observed: Observed, config: Config, rollout: Json) -> View:
     )
     target = (wishes.abort_to if wishes.abort_to in names else spec.stable) if wishes.abort and names else None
     meant = intended({variant.name: variant.percent for variant in spec.variants}, abort_to=target)
-    carrying = (
-        carried(meant, previous=routed, base=base_of(route), ready=ready, of_all=of_all, target=target)
-        if names
-        else None
-    )
-    live, base = carrying or (None, "")
-    places = arranged(places_of(route, routed), variants=names, exposed=exposed, busy=routed)
+    carrying = None
+    if names:
+        base = last.base if last else None
+        carrying = carried(meant, previous=routed, base=base, ready=ready, of_all=of_all, target=target)
+    lanes, live = None, None
+    if carrying:
+        lanes, live = switched(
+            carrying[0],
+            base=carrying[1],
+            last=last,
+            settled=all(status.taken_up(each, config.gateway) for each in observed.routes if _ours(each, owner)),
+            routed=routed,
+            variants=names,
+            exposed=exposed,
+            serving=[name for name in names if ready[name]],
+        )
     shown = routed if live is None else live
     shares = Shares(
         tuple(
@@ -107,15 +106,15 @@ def view(observed: Observed, config: Config, rollout: Json) -> View:
             )
             for variant in spec.variants
         ),
-        _split(places, shown),
+        _split(shown),
     )
     return View(
         spec=spec,
         wishes=wishes,
-        before=_split(routed, routed),
+        before=_split(routed),
         live=live,
-        base=base,
-        places=tuple(places),
+        lanes=lanes,
+        arrived=carrying is None or live == carrying[0],
         exposed=frozenset(exposed),
         shares=shares,
         of_all=of_all,
@@ -128,5 +127,9 @@ def _route(observed: Observed, kind: str, owner: str) -> Json | None:
     return named((each for each in observed.routes if each.get("kind") == kind), route_name(owner))
 
 
-def _split(places: Iterable[str], shares: Mapping[str, int]) -> str:
-    return ",".join(f"{name}={shares[name]}" for name in places if shares.get(name))
+def _ours(route: Json, owner: str) -> bool:
+    return bool(route["metadata"]["name"] == route_name(owner))
+
+
+def _split(shares: Mapping[str, int]) -> str:
+    return ",".join(f"{name}={share}" for name, share in shares.items())
