@@ -30,7 +30,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help install run shift shadow rollback status stop test bench lint format lock models images chart e2e \
+.PHONY: help install run shift shadow rollback status stop test bench bench-check lint format lock models images chart e2e \
   check-machine check-installed check-cluster
 
 help: ## Show this
@@ -150,6 +150,9 @@ check-cluster:
 
 bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/bench.json compares ratios, OUT=docs/bench records
 	@$(BIN)/python -m bench $(if $(OUT),--out '$(OUT)') $(if $(AGAINST),--against '$(AGAINST)')
+
+bench-check: install ## The ratios alone, in a minute: fails when one is a quarter worse than AGAINST=docs/bench.json
+	@$(BIN)/python -m bench --quick --against '$(or $(AGAINST),docs/bench.json)'
 
 lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	$(BIN)/ruff check .

@@ -1,27 +1,24 @@
-"""Measure us and the peers on the same model and the same leads, in one go: ``make bench``."""
+"""Measure us and the peers on the same model and the same leads, in one go: ``make bench``, ``make bench-check``."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import os
 import platform
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import uvloop
 
 from bench import model, systems, workloads
-from bench.generator import Outcome, Shot, run_closed, run_open
-from bench.report import Row, check, page, table
+from bench.report import TARGETS, Row, check, page, table
+from bench.series import Series
 from bench.systems import System
 from lead_scoring.contract import files
 from lead_scoring.core.scoring import interpret
@@ -31,24 +28,10 @@ from lead_scoring.packaging.folder import read_verified
 _LATE_S = 0.050
 """A generator further behind its schedule than this, in the median of its worst moments, voids the run."""
 
-
-@dataclass
-class Series:
-    """One system under one workload, over all rounds."""
-
-    system: System
-    workload: str
-    shots: list[Shot]
-    cpu_ms: list[float] = field(default_factory=list)
-    gateway_ms: list[float] = field(default_factory=list)
-    per_second: list[float] = field(default_factory=list)
-    open_p50_ms: list[float] = field(default_factory=list)
-    open_p99_ms: list[float] = field(default_factory=list)
-    late_s: list[float] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+Start = Callable[[Callable[[Path, Path], System]], System]
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; return 0, 1 for a wrong answer or a void run, 2 for a ratio worse than `--against` allows."""
     parser = argparse.ArgumentParser(
         "bench", description=__doc__, epilog="example: python -m bench --rounds 5 --out docs/bench",
@@ -64,139 +47,111 @@ def main() -> int:
     parser.add_argument(
         "--against", type=Path, help="a JSON file of an earlier run: fail when a ratio got worse by a quarter"
     )
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lead-bench-") as work:
-        return _run(options, Path(work))
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="only what the ratios are made of, in short rounds, twice where one got worse: half a minute",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.requests, options.open_seconds = 5, 400, 0.0
+        if options.out:
+            parser.error("--quick: too short to be recorded")
+    with tempfile.TemporaryDirectory(prefix="lead-bench-") as work, ExitStack() as running:
+        return _run(options, Path(work), running)
 
 
-def _run(options: argparse.Namespace, work: Path) -> int:
+def _run(options: argparse.Namespace, work: Path, running: ExitStack) -> int:
     _say("training the model: 50 features, 400 trees of depth 6")
     folder = model.publish(work / "repository")
+
+    def start(make: Callable[[Path, Path], System]) -> System:
+        system = running.enter_context(make(folder, work))
+        _say(f"started {system.name} in {system.startup_s:.1f} s")
+        return system
+
+    series = _series(folder, start, quick=options.quick)
+    _say("every answer is held against offline scores, first of all before timing")
+    for one in series:
+        one.warm_up(connections=options.connections)
+    _measure(series, options)
+    before = json.loads(options.against.read_text()) if options.against else None
+    rows = [one.row() for one in series]
+    if options.quick and before and (worse := check(rows, before)):
+        _say(f"once more, to be sure: {'; '.join(worse)}")
+        for one in series:
+            one.forget()
+        _measure(series, options)
+        rows = [one.row() for one in series]
+    return _conclude(options, series, rows, before)
+
+
+def _series(folder: Path, start: Start, *, quick: bool) -> list[Series]:
+    """Start the systems and give each its requests."""
     contract = files.read(folder / "contract.json")
     matrix = model.leads(3000, seed=99)
-    predict = boosters.margins(boosters.load(contract, read_verified(folder).model))
-    margin = predict(matrix.astype(np.float32))
+    margin = boosters.margins(boosters.load(contract, read_verified(folder).model))(matrix.astype(np.float32))
     answers = interpret(contract, margin)
     raw_probability = 1 / (1 + np.exp(-margin.astype(np.float64)))
+    us, pair, hand = start(systems.ours), start(systems.stock_pair), start(systems.fastapi)
+    same_bytes = [us, pair]
+    bare = None
+    if not quick:
+        same_bytes += [start(partial(systems.ours, fast=False)), start(systems.behind_envoy)]
+        bare = start(systems.mlserver)
     series: list[Series] = []
-    with ExitStack() as running:
+    for batch in (1, 500):
+        leads = matrix[: 500 if batch == 1 else len(matrix)]
+        for named in (False, True):
+            shots = workloads.v2_shots(contract, leads, answers, batch=batch, named=named)
+            series += [Series(system, f"{batch} {'named' if named else 'packed'}", shots) for system in same_bytes]
+        records = workloads.fastapi_shots(contract, leads, answers, batch=batch)
+        series.append(Series(hand, f"{batch} named", records))
+        if bare is not None:
+            tensors = workloads.mlserver_shots(contract, leads, raw_probability, batch=batch)
+            series.append(Series(bare, f"{batch} packed", tensors))
+    if not quick:
+        return series
+    compared = {side for target in TARGETS.values() for side in (target[:2], target[2:4])}
+    return [one for one in series if (one.system.name, one.workload) in compared]
 
-        def start(make: Callable[[Path, Path], System]) -> System:
-            system = running.enter_context(make(folder, work))
-            _say(f"started {system.name} in {system.startup_s:.1f} s")
-            return system
 
-        us, pair = start(systems.ours), start(systems.stock_pair)
-        slow = start(partial(systems.ours, fast=False))
-        gated = start(systems.behind_envoy)
-        bare, hand = start(systems.mlserver), start(systems.fastapi)
-        for batch in (1, 500):
-            leads = matrix[: 500 if batch == 1 else len(matrix)]
-            for named in (False, True):
-                shape = f"{batch} {'named' if named else 'packed'}"
-                for system in (us, slow, gated, pair):
-                    shots = workloads.v2_shots(
-                        contract, leads, answers, batch=batch, named=named, lead_ids=system is not pair
-                    )
-                    series.append(Series(system, shape, shots))
-            series.append(
-                Series(bare, f"{batch} packed", workloads.mlserver_shots(contract, leads, raw_probability, batch=batch))
-            )
-            series.append(
-                Series(hand, f"{batch} named", workloads.fastapi_shots(contract, leads, answers, batch=batch))
-            )
-        _say("every answer is held against offline scores, first of all before timing")
+def _measure(series: list[Series], options: argparse.Namespace) -> None:
+    for number in range(options.rounds):
         for one in series:
-            _measure(one, options, requests=max(40, len(one.shots)), record=False)
-        for number in range(options.rounds):
-            for one in series:
-                _measure(
-                    one, options, requests=options.requests if one.workload.startswith("1 ") else options.requests // 10
-                )
-                if options.open_seconds and one.workload.startswith("1 "):
-                    _measure_open(one, options)
-            _say(f"round {number + 1} of {options.rounds} done")
-        memory = {system.name: system.rss_mb() for system in (us, slow, gated, pair, bare, hand)}
-        startup = {system.name: system.startup_s for system in (us, slow, gated, pair, bare, hand)}
-    return _conclude(options, series, memory, startup)
-
-
-def _measure(series: Series, options: argparse.Namespace, *, requests: int, record: bool = True) -> None:
-    before, gateway_before = series.system.cpu_s(), series.system.gateway_cpu_s()
-    outcome = _loop(
-        run_closed("127.0.0.1", series.system.port, series.shots, connections=options.connections, requests=requests)
-    )
-    spent, gateway_after = series.system.cpu_s() - before, series.system.gateway_cpu_s()
-    series.wrong += outcome.wrong
-    if record:
-        series.cpu_ms.append(1000 * spent / requests)
-        series.per_second.append(outcome.per_second)
-        if gateway_before is not None and gateway_after is not None:
-            series.gateway_ms.append(1000 * (gateway_after - gateway_before) / requests)
-
-
-def _measure_open(series: Series, options: argparse.Namespace) -> None:
-    outcome = _loop(
-        run_open("127.0.0.1", series.system.port, series.shots, rate=options.rate, seconds=options.open_seconds)
-    )
-    series.wrong += outcome.wrong
-    series.open_p50_ms.append(outcome.percentile_ms(50))
-    series.open_p99_ms.append(outcome.percentile_ms(99))
-    series.late_s.append(outcome.late_s)
-
-
-def _loop(work: object) -> Outcome:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)  # type: ignore[arg-type]
+            requests = options.requests if one.is_single else options.requests // 10
+            one.measure(requests, connections=options.connections)
+            if options.open_seconds and one.is_single:
+                one.measure_open(rate=options.rate, seconds=options.open_seconds)
+        _say(f"round {number + 1} of {options.rounds} done")
 
 
 def _conclude(
-    options: argparse.Namespace, series: list[Series], memory: dict[str, float], startup: dict[str, float]
+    options: argparse.Namespace, series: list[Series], rows: list[Row], before: dict[str, object] | None
 ) -> int:
-    rows = [
-        Row(
-            system=one.system.name,
-            workload=one.workload,
-            cpu_ms=statistics.median(one.cpu_ms),
-            cpu_low=min(one.cpu_ms),
-            cpu_high=max(one.cpu_ms),
-            gateway_ms=statistics.median(one.gateway_ms) if one.gateway_ms else None,
-            per_second=statistics.median(one.per_second),
-            open_p50_ms=statistics.median(one.open_p50_ms) if one.open_p50_ms else None,
-            open_p99_ms=statistics.median(one.open_p99_ms) if one.open_p99_ms else None,
-            rss_mb=memory[one.system.name],
-            startup_s=startup[one.system.name],
-        )
-        for one in series
-    ]
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
-    machine = f"{platform.machine()}, 2 cores" if (cores := _cores()) == 2 else f"{platform.machine()}, {cores} cores"
-    text = page(rows, machine=machine, date=when, command="make bench")
+    cores = len(os.sched_getaffinity(0))
+    text = page(
+        rows,
+        machine=f"{platform.machine()}, {cores} cores",
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        command=" ".join(["python -m bench", *sys.argv[1:]]),
+    )
     sys.stdout.write(text)
     wrong = [f"{one.system.name}, {one.workload}: {fault}" for one in series for fault in one.wrong[:3]]
     for line in wrong:
         _say(f"WRONG ANSWER: {line}")
-    late = [one for one in series if one.late_s and statistics.median(one.late_s) > _LATE_S]
+    late = [one for one in series if one.late_s > _LATE_S]
     for one in late:
-        _say(f"VOID: {statistics.median(one.late_s) * 1000:.0f} ms behind with {one.system.name}, {one.workload}")
+        _say(f"VOID: {one.late_s * 1000:.0f} ms behind with {one.system.name}, {one.workload}")
     if wrong or late:
         return 1
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.with_suffix(".json").write_text(json.dumps(table(rows), indent=2) + "\n")
         options.out.with_suffix(".md").write_text(text)
-    if options.against:
-        worse = check(table(rows), json.loads(options.against.read_text()))
-        for line in worse:
-            _say(f"WORSE: {line}")
-        return 2 if worse else 0
-    return 0
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0))
+    worse = check(rows, before) if before else []
+    for line in worse:
+        _say(f"WORSE: {line}")
+    return 2 if worse else 0
 
 
 def _say(text: str) -> None:

@@ -1,13 +1,15 @@
-"""What a tree of processes has cost so far: CPU seconds and memory, read from /proc."""
+"""What a tree of processes has cost so far: CPU seconds by the scheduler's clock, memory by /proc."""
 
 from __future__ import annotations
 
-import os
+import time
 from pathlib import Path
+from typing import Final
 
 __all__ = ["cpu_s", "descendants", "rss_mb"]
 
-_TICK = os.sysconf("SC_CLK_TCK")
+_SCHEDULED: Final = 2
+"""With a process id above it, the clock that clock_getcpuclockid(3) gives for another process."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -29,12 +31,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def cpu_s(pids: list[int]) -> float:
-    """Return user and system CPU seconds of living processes, their reaped children included."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += sum(int(fields[i]) for i in (11, 12, 13, 14))
-    return total / _TICK
+    """Return user and system CPU seconds of living processes, all their threads included, to the nanosecond."""
+    return sum(time.clock_gettime(~pid << 3 | _SCHEDULED) for pid in pids)
 
 
 def rss_mb(pids: list[int]) -> float:

@@ -64,12 +64,13 @@ def table(rows: Sequence[Row]) -> dict[str, Any]:
     return {"rows": [asdict(row) for row in rows], "ratios": ratios(rows)}
 
 
-def check(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    """Return what got worse by more than a quarter since an earlier run; only ratios are compared, never times."""
+def check(rows: Sequence[Row], before: Mapping[str, Any]) -> list[str]:
+    """Return what got worse by more than a quarter since an earlier `table`; only ratios are compared, never times."""
+    now = ratios(rows)
     return [
-        f"{name}: {now['ratios'][name]:.2f}, was {value:.2f}"
+        f"{name}: {now[name]:.2f}, was {value:.2f}"
         for name, value in before["ratios"].items()
-        if now["ratios"][name] > value * _SLACK
+        if now[name] > value * _SLACK
     ]
 
 

@@ -154,6 +154,8 @@ def ours(folder: Path, work: Path, *, fast: bool = True) -> System:
     transformer = [
         sys.executable, "-m", "lead_transformer", "--model-dir", str(folder), "--variant", "v1", "--host", "127.0.0.1",
         "--http_port", str(http), "--grpc_port", str(grpc), "--predictor_host", f"127.0.0.1:{predictor_grpc}",
+        # the peers have no deadline: on a busy machine ours must not answer 504 where they are merely late
+        "--deadline-ms", "10000", "--queue-wait-ms", "10000",
     ]  # fmt: skip
     if fast:
         predictor += ["--socket", str(socket_path)]

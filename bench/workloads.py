@@ -21,7 +21,7 @@ _TOLERANCE = 2e-6
 
 
 def v2_shots(
-    contract: Contract, matrix: NDArray[np.float64], answers: Scores, *, batch: int, named: bool, lead_ids: bool = True
+    contract: Contract, matrix: NDArray[np.float64], answers: Scores, *, batch: int, named: bool
 ) -> list[Shot]:
     """Return V2 JSON requests of `batch` leads each, as one packed tensor or as one tensor per feature.
 
@@ -31,16 +31,13 @@ def v2_shots(
         answers: their offline scores.
         batch: leads a request.
         named: one tensor per feature.
-        lead_ids: add the `lead_id` tensor (systems other than ours don't know it).
     """
     names = [feature.name for feature in contract.features]
     shots = []
     for begin in range(0, len(matrix) - batch + 1, batch):
         rows = matrix[begin : begin + batch]
-        inputs: list[dict[str, Any]] = []
-        if lead_ids:
-            ids = [f"lead-{begin + i}" for i in range(batch)]
-            inputs.append({"name": contract.id_field, "datatype": "BYTES", "shape": [batch], "data": ids})
+        ids = [f"lead-{begin + i}" for i in range(batch)]
+        inputs: list[dict[str, Any]] = [{"name": contract.id_field, "datatype": "BYTES", "shape": [batch], "data": ids}]
         if named:
             inputs += [
                 {"name": name, "datatype": "FP64", "shape": [batch], "data": rows[:, j].tolist()}
