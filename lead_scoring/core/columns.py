@@ -52,6 +52,8 @@ class Columns:
         width = len(self._plan.features)
         if isinstance(values, np.ndarray):
             self._whole = values.reshape(self._count, width)
+        elif (array := _as_array(values)) is not None:
+            self._whole = array.reshape(self._count, width)
         else:
             for column in range(width):
                 self._numbers[column] = values[column::width]
@@ -63,9 +65,9 @@ class Columns:
         self.known_bad[rows, columns] = True
 
     def matrix(self) -> NDArray[np.float64]:
-        """Return the raw matrix `(n, f)`, NaN where nothing usable was put."""
+        """Return the raw matrix `(n, f)`, NaN where nothing usable was put; it may be a view of what was put."""
         if self._whole is not None:
-            return self._whole.astype(np.float64)
+            return self._whole.astype(np.float64, copy=False)
         raw = np.full((self._count, len(self._plan.features)), np.nan)
         for column, values in self._arrays:
             raw[:, column] = values
@@ -193,6 +195,16 @@ def _text_fault(value: Any, limit: int) -> str | None:
     except UnicodeError:  # a lone surrogate in a str is as little UTF-8 as stray bytes
         return "not_utf8"
     return None
+
+
+def _as_array(values: Sequence[Any]) -> NDArray[np.float64] | None:
+    """Return values that are all numbers or null, and none of them beyond all floats; None for others."""
+    if not _NUMBERS.issuperset(map(type, values)):
+        return None
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
 
 
 def _as_float(value: float) -> float:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lead_scoring.contract.types import Buckets, Confidence
 from lead_scoring.core.calibration import logit, probability
 
-__all__ = ["confidences", "mass_inside"]
+__all__ = ["Agreement", "confidences", "mass_inside"]
 
 
 def mass_inside(
@@ -22,11 +22,34 @@ def mass_inside(
         spread: scale for each lead `(n,)`, > 0.
         score: bucket of each lead `(n,)`, from 1 to k + 1.
     """
-    bounds = np.concatenate(([-np.inf], edges, [np.inf]))
+    return _mass_between(np.concatenate(([-np.inf], edges, [np.inf])), log_odds, spread, score)
+
+
+def _mass_between(
+    bounds: NDArray[np.float64], log_odds: NDArray[np.float64], spread: NDArray[np.float64], score: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    either_end = bounds[np.array((score - 1, score))]
     with np.errstate(invalid="ignore"):
-        below = probability((bounds[score - 1] - log_odds) / spread)
-        above = probability((bounds[score] - log_odds) / spread)
-    return above - below
+        below, above = probability((either_end - log_odds) / spread)
+    mass: NDArray[np.float64] = above - below
+    return mass
+
+
+class Agreement:
+    """What a contract knows of confidence, ready to be asked again and again."""
+
+    def __init__(self, confidence: Confidence, buckets: Buckets) -> None:
+        """Compile curves and edges."""
+        self._bounds = np.concatenate(([-np.inf], logit(np.asarray(buckets.edges)), [np.inf]))
+        self._log_odds, self._spread = np.asarray(confidence.log_odds), np.asarray(confidence.spread)
+        self._raw, self._agreement = np.asarray(confidence.raw), np.asarray(confidence.agreement)
+
+    def __call__(self, log_odds: NDArray[np.float64], score: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the confidence of each lead `(n,)`, as `confidences` does."""
+        spread = np.interp(log_odds, self._log_odds, self._spread)
+        mass = _mass_between(self._bounds, log_odds, spread, score)
+        agreement: NDArray[np.float64] = np.interp(mass, self._raw, self._agreement)
+        return agreement
 
 
 def confidences(
@@ -36,6 +59,4 @@ def confidences(
 
     Among leads at confidence ≥ c, agreement over fresh refits is at least c − 0.03 (a test shows it).
     """
-    spread = np.interp(log_odds, confidence.log_odds, confidence.spread)
-    raw = mass_inside(logit(np.asarray(buckets.edges)), log_odds, spread, score)
-    return np.interp(raw, confidence.raw, confidence.agreement)
+    return Agreement(confidence, buckets)(log_odds, score)

@@ -52,7 +52,8 @@ def encode(
     Args:
         plan: the contract's features.
         raw: `(n, f)` float64 in contract order: numbers; 0 and 1 for booleans; positions for categories (any number
-            outside the list for an unknown one); seconds since the epoch for timestamps; NaN for missing. Not modified.
+            outside the list for an unknown one); seconds since the epoch for timestamps; NaN for missing. Not modified,
+            but where no value had to change `plain` is this very array.
         as_of: moment of scoring in seconds since the epoch, one for all or `(n,)`.
         known_bad: `(n, f)` mask of values already reported (a wrong type, say), NaN in `raw`; they are not reported
             again.
@@ -70,7 +71,7 @@ def _encode(
     as_of: float | NDArray[np.float64],
     known_bad: NDArray[np.bool_] | None,
 ) -> Encoded:
-    values = raw.copy()
+    values = raw.copy() if plan.sentinels or plan.timestamps.size else raw
     findings: list[Finding] = []
     unknown = clipped = imputed = np.zeros(len(plan.features), dtype=np.int64)
     for column, numbers in plan.sentinels:
@@ -82,6 +83,7 @@ def _encode(
     whole = values[:, plan.whole]
     fractional = whole > np.floor(whole)
     if outside.any() or fractional.any():
+        values = raw.copy() if values is raw else values
         refused, clipped, unknown = _settle(plan, raw, values, outside, fractional, findings)
         known_bad = refused if known_bad is None else known_bad | refused
 

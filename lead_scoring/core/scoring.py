@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lead_scoring.contract.types import Contract
 from lead_scoring.core import buckets, calibration, confidence
 
-__all__ = ["Scores", "interpret"]
+__all__ = ["Interpreter", "Scores", "interpret"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,23 @@ class Scores:
     confidence: NDArray[np.float64]
 
 
+class Interpreter:
+    """A contract's calibration, buckets and confidence, ready to be asked again and again."""
+
+    def __init__(self, contract: Contract) -> None:
+        """Compile the contract."""
+        self._calibration = contract.calibration
+        self._bucketing = buckets.Bucketing(contract.buckets)
+        self._agreement = confidence.Agreement(contract.confidence, contract.buckets)
+
+    def __call__(self, margin: NDArray[np.float32]) -> Scores:
+        """Calibrate margins `(n,)`, bucket the probabilities, say how sure that is; each row whatever the batch."""
+        log_odds = calibration.log_odds(self._calibration, margin)
+        probability = calibration.probability(log_odds)
+        score = self._bucketing(probability)
+        return Scores(score, probability, self._agreement(log_odds, score))
+
+
 def interpret(contract: Contract, margin: NDArray[np.float32]) -> Scores:
-    """Calibrate margins `(n,)`, bucket the probabilities, say how sure the bucket is; each row whatever the batch."""
-    log_odds = calibration.log_odds(contract.calibration, margin)
-    probability = calibration.probability(log_odds)
-    score = buckets.scores(contract.buckets, probability)
-    return Scores(score, probability, confidence.confidences(contract.confidence, contract.buckets, log_odds, score))
+    """Do once what an `Interpreter` does."""
+    return Interpreter(contract)(margin)

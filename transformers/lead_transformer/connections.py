@@ -107,7 +107,8 @@ class _BoundedHttp(HttpToolsProtocol):
         self._disarm()
         if self._pieces and self.cycle is not None:
             body = self._take_gathered()
-            self.cycle.body = self.cycle.body + body if self.cycle.body else body
+            # uvicorn takes any bytes; a bytearray of its own would be one more copy
+            self.cycle.body = self.cycle.body + body if self.cycle.body else body  # type: ignore[assignment]
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -11,7 +11,7 @@ from lead_scoring.core.assembly import Batch, from_records, from_tensors
 from lead_scoring.core.explanation import top_reasons
 from lead_scoring.core.features import Encoded, encode
 from lead_scoring.core.plan import FeaturePlan
-from lead_scoring.core.scoring import interpret
+from lead_scoring.core.scoring import Interpreter
 from lead_scoring.errors import DeadlineExceeded, ServiceError
 from lead_transformer.admission import Admission
 from lead_transformer.calls import Call
@@ -54,6 +54,7 @@ class Service:
         """
         self.contract = contract
         self._plan = FeaturePlan.of(contract)
+        self._interpret = Interpreter(contract)
         self._predictor = predictor
         self._variant = variant
         self._admission = admission
@@ -177,7 +178,7 @@ class Service:
         count: bool = True,
     ) -> Answer:
         began = time.perf_counter()
-        scores = interpret(self.contract, prediction.margin)
+        scores = self._interpret(prediction.margin)
         reasons = None
         if prediction.contributions is not None:
             reasons = top_reasons(
