@@ -14,7 +14,7 @@ import yaml
 from lead_controller.apiserver import connect
 
 from api.account import Account
-from api.objects import config, deployment, inference_service, rollout, slice_of
+from api.objects import config, inference_service, rollout, variant
 from api.process import Controller
 from api.rollout import Rollout
 from api.wire import Wire
@@ -58,8 +58,8 @@ def scene(namespace: Kubectl, kubeconfig: Path, tmp_path: Path) -> Iterator[Roll
     namespace.apply(
         inference_service(name, "v1", {"v2": 0}),
         rollout(name),
-        *(deployment(name, variant, 2) for variant in ("v1", "v2")),
-        *(slice_of(name, variant, [True, True]) for variant in ("v1", "v2")),
+        *variant(name, "v1"),
+        *variant(name, "v2"),
     )
     yield scene
     for controller in scene.controllers:

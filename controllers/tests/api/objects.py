@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["config", "deployment", "inference_service", "rollout", "slice_of"]
+__all__ = ["config", "inference_service", "rollout", "slice_of", "variant"]
 
 Json = dict[str, Any]
 
 
-def config(name: str, gateway_namespace: str) -> Json:
-    """Return a configuration; its Gateway exists nowhere, so that no proxy is bothered."""
+def config(name: str, namespace: str) -> Json:
+    """Return a configuration for the cluster's Gateway."""
     return {
         "inferenceService": name,
         "model": "lead-scoring",
-        "gateway": {"name": "no-gateway", "namespace": gateway_namespace},
-        "rest": {"hostnames": [f"{gateway_namespace}.example.com"]},
-        "grpc": {"hostnames": [f"grpc.{gateway_namespace}.example.com"]},
+        "gateway": {
+            "name": os.environ.get("E2E_GATEWAY_NAME", "kserve-ingress-gateway"),
+            "namespace": os.environ.get("E2E_GATEWAY_NAMESPACE", "kserve"),
+        },
+        "rest": {"hostnames": [f"{name}.{namespace}.example.com"]},
+        "grpc": {"hostnames": [f"grpc.{name}.{namespace}.example.com"]},
         "trafficPolicy": {"retry": {"numRetries": 1, "retryOn": {"triggers": ["connect-failure"]}}},
         "autoscaling": {"minReplicas": 2, "maxReplicas": 4, "canaryMinReplicas": 2},
     }
@@ -80,6 +84,26 @@ def deployment(name: str, variant: str, replicas: int) -> Json:
     }
 
 
+def service(name: str, variant: str) -> Json:
+    """Return the Service that KServe makes for a variant, without a selector: its slices are made by hand."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{name}-{variant}-predictor", "labels": {"serving.kserve.io/inferenceservice": name}},
+        "spec": {
+            "ports": [
+                {"name": "http1", "port": 80, "targetPort": 8080},
+                {"name": "h2c", "port": 8081, "targetPort": 8081, "appProtocol": "kubernetes.io/h2c"},
+            ]
+        },
+    }
+
+
+def variant(name: str, variant: str) -> list[Json]:
+    """Return all that KServe and Kubernetes make for a variant: two ready pods."""
+    return [service(name, variant), deployment(name, variant, 2), slice_of(name, variant, [True, True])]
+
+
 def slice_of(name: str, variant: str, ready: Sequence[bool]) -> Json:
     """Return the EndpointSlice of a variant's Service: one pod for each of `ready`."""
     service = f"{name}-{variant}-predictor"
@@ -91,7 +115,10 @@ def slice_of(name: str, variant: str, ready: Sequence[bool]) -> Json:
             "labels": {"kubernetes.io/service-name": service, "serving.kserve.io/inferenceservice": name},
         },
         "addressType": "IPv4",
-        "ports": [{"name": "http1", "port": 8080, "protocol": "TCP"}],
+        "ports": [
+            {"name": "http1", "port": 8080, "protocol": "TCP"},
+            {"name": "h2c", "port": 8081, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
+        ],
         "endpoints": [
             {
                 "addresses": [f"192.0.2.{number + 1}"],

@@ -65,15 +65,32 @@ class Rollout:
         """Say which pods of a variant are ready."""
         self.kubectl.apply(slice_of(self.name, variant, pods))
 
+    def rule(self, kind: Kind) -> tuple[int, Json]:
+        """Return place and content of the rule that ordinary inference takes; -1 without one."""
+        for route in self.server.list(kind, {})[0]:
+            for place, rule in enumerate(route["spec"]["rules"]):
+                if any(_predicts(match) and not match.get("headers") for match in rule["matches"]):
+                    return place, rule
+        return -1, {}
+
     def split(self, kind: Kind) -> str:
         """Return what a route gives to whom, empty if there is no route: ``v1=75,v2=25``."""
-        for route in self.server.list(kind, {})[0]:
-            shares = [
-                (each["name"].removeprefix(f"{self.name}-").removesuffix("-predictor"), each.get("weight", 1))
-                for each in route["spec"]["rules"][0]["backendRefs"]
-            ]
-            return ",".join(f"{variant}={weight}" for variant, weight in shares if weight)
-        return ""
+        shares = [
+            (each["name"].removeprefix(f"{self.name}-").removesuffix("-predictor"), each.get("weight", 1))
+            for each in self.rule(kind)[1].get("backendRefs", [])
+        ]
+        return ",".join(f"{variant}={weight}" for variant, weight in shares if weight)
+
+    def sticky(self, kind: Kind) -> bool:
+        """Return whether keys stick in that rule: of the policies on it the one for the rule alone counts."""
+        name = self.rule(kind)[1].get("name")
+        found = {
+            target.get("sectionName"): "consistentHash" in (policy["spec"].get("loadBalancer") or {})
+            for policy in self.server.list(POLICY, {})[0]
+            for target in policy["spec"]["targetRefs"]
+            if target["kind"] == kind.kind and target.get("sectionName") in (None, name)
+        }
+        return found.get(name, found.get(None, False))
 
     def until_split(self, split: str, *, within_s: float = 10) -> float:
         """Wait until both routes carry a split; return when they did."""
@@ -104,3 +121,8 @@ class Rollout:
         rollout = self.server.get(ROLLOUT, self.name)
         own = {**self.own(), (ROLLOUT.kind, self.name): rollout}
         return {key: each["metadata"]["resourceVersion"] for key, each in own.items()}
+
+
+def _predicts(match: Json) -> bool:
+    path, method = match.get("path", {}).get("value", ""), match.get("method")
+    return path.endswith("/infer") or (isinstance(method, dict) and method.get("method") == "ModelInfer")

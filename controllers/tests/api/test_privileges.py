@@ -32,7 +32,7 @@ def test_nothing_is_forbidden(scene: Rollout, account: Account) -> None:
     # Repairs of every sort: changed, added to, deleted; twice, so that an Event is counted on.
     route = f"{scene.name}-rollout"
     for attempt in (1, 2):
-        at = "/spec/rules/0/backendRefs/0/weight"
+        at = f"/spec/rules/{scene.rule(HTTP_ROUTE)[0]}/backendRefs/0/weight"
         scene.kubectl.patch("httproute", route, {"op": "replace", "path": at, "value": attempt})
         scene.until_split("v1=75,v2=25")
     scene.kubectl.patch(

@@ -24,7 +24,7 @@ def _repaired(scene: Rollout, controller: Controller, kind: str) -> None:
 def test_a_hand_edited_route_is_put_right_and_reported(scene: Rollout, controller: Controller, kind: str) -> None:
     scene.shift("v2", 25)
     scene.until_split("v1=75,v2=25")
-    at = "/spec/rules/0/backendRefs/0/weight"
+    at = f"/spec/rules/{scene.rule(KINDS[kind])[0]}/backendRefs/0/weight"
     scene.kubectl.patch(kind, f"{scene.name}-rollout", {"op": "replace", "path": at, "value": 1})
     scene.until_split("v1=75,v2=25", within_s=2)
     _repaired(scene, controller, kind)

@@ -7,9 +7,9 @@ import statistics
 import sys
 
 import pytest
-from lead_controller.apiserver import AUTOSCALER, HTTP_ROUTE, INFERENCE_SERVICE, POLICY
+from lead_controller.apiserver import AUTOSCALER, GRPC_ROUTE, HTTP_ROUTE, INFERENCE_SERVICE
 
-from api.objects import deployment, inference_service, slice_of
+from api.objects import inference_service, variant
 from api.process import Controller
 from api.rollout import Rollout
 from tests.support.stack import until
@@ -32,27 +32,24 @@ def test_a_patch_is_routed_within_two_seconds(
     assert max(delays) <= _WITHIN_S, delays
 
 
-def test_keys_stick_before_and_while_there_is_a_split(scene: Rollout, controller: Controller) -> None:
+def test_keys_stick_while_there_is_a_split_and_only_then(scene: Rollout, controller: Controller) -> None:
     del controller
-    name = f"{scene.name}-rollout"
-
-    def hashes() -> bool:
-        return "consistentHash" in scene.server.get(POLICY, name)["spec"].get("loadBalancer", {})
-
-    assert not hashes()
+    for kind in (HTTP_ROUTE, GRPC_ROUTE):
+        assert not scene.sticky(kind)
     scene.shift("v2", 5)
     scene.until_split("v1=95,v2=5")
-    assert hashes()
+    for kind in (HTTP_ROUTE, GRPC_ROUTE):
+        assert scene.sticky(kind)
     scene.shift("v2", 0)
     scene.until_split("v1=100")
-    until(lambda: not hashes(), "no hash without a split", within_s=2)
+    for kind in (HTTP_ROUTE, GRPC_ROUTE):
+        until(lambda kind=kind: not scene.sticky(kind), "no hash without a split", within_s=2)  # type: ignore[misc]
 
 
 def test_several_canaries_at_once(scene: Rollout) -> None:
     scene.kubectl.apply(
         inference_service(scene.name, "v1", {"v2": 10, "v3": 5}),
-        deployment(scene.name, "v3", 2),
-        slice_of(scene.name, "v3", [True, True]),
+        *variant(scene.name, "v3"),
     )
     scene.start()
     scene.until_split("v1=85,v2=10,v3=5")
