@@ -86,7 +86,7 @@ class Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: PyYAML stumbles over a plain `=`, one of the Prometheus Operator's enums has it."""
 
 
-Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)
+Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)
 
 
 def documents(folder: Path) -> Iterator[dict[str, Any]]:
