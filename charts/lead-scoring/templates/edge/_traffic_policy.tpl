@@ -57,6 +57,7 @@ rateLimit:
       - limit:
           requests: {{ .requestsPerSecond }}
           unit: Second
+        xRateLimitHeaders: "Off"
       {{- end }}
       {{- if .requestsPerSecondPerClient }}
       {{- range $cidr := list "0.0.0.0/0" "::/0" }}
@@ -67,6 +68,7 @@ rateLimit:
         limit:
           requests: {{ $edge.limits.requestsPerSecondPerClient }}
           unit: Second
+        xRateLimitHeaders: "Off"
       {{- end }}
       {{- end }}
 {{- end }}
