@@ -116,6 +116,10 @@ class Rollout:
         """Return everything that the controllers wrote, by kind and name."""
         return {(kind.kind, each["metadata"]["name"]): each for kind in OWN for each in self.server.list(kind, {})[0]}
 
+    def generations(self) -> dict[tuple[str, str], int]:
+        """Return how often the spec of each was changed, by whomever."""
+        return {key: each["metadata"].get("generation", 0) for key, each in self.own().items()}
+
     def versions(self) -> dict[tuple[str, str], str]:
         """Return the resourceVersions of it, the ModelRollout's included."""
         rollout = self.server.get(ROLLOUT, self.name)

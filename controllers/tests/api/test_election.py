@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from lead_controller.apiserver import HTTP_ROUTE, LEASE
+from lead_controller.apiserver import LEASE
 
 from api.process import Controller
 from api.rollout import Rollout
@@ -71,13 +71,14 @@ def test_a_leader_that_was_away_writes_nothing_when_it_wakes(
     scene.until_split("v1=50,v2=50", within_s=_LEASE_S * 2 + 2)
     scene.shift("v2", 25)
     scene.until_split("v1=75,v2=25")
-    before = scene.server.get(HTTP_ROUTE, f"{scene.name}-rollout")["metadata"]["resourceVersion"]
+    until(lambda: scene.condition("Ready").get("status") == "True", "all is written and taken up", within_s=10)
+    before = scene.generations()
     leader.signal(signal.SIGCONT)
     until(lambda: not leader.leads, "it knows that it was deposed", within_s=_LEASE_S)
     writes = leader.metric("lead_rollout_writes_total")
     until(lambda: bool(leader.logged("not leading")), "it says so", within_s=_LEASE_S)
     assert leader.metric("lead_rollout_writes_total") == writes
-    assert scene.server.get(HTTP_ROUTE, f"{scene.name}-rollout")["metadata"]["resourceVersion"] == before
+    assert scene.generations() == before
     assert follower.leads
 
 
