@@ -40,7 +40,13 @@ class Pod:
         self._generation = 0
         self.predictor = self._start_predictor()
         meet = ["--predictor-socket", str(self.socket)] if door == "socket" else []
-        self.transformer = Transformer(folder, self.predictor_target, work / "transformer.log", *meet, *flags)
+        self._flags = (*meet, *flags)
+        self.transformer = self._start_transformer()
+
+    def _start_transformer(self, *flags: str) -> Transformer:
+        self._generation += 1
+        log = self._work / f"transformer-{self._generation}.log"
+        return Transformer(self._folder, self.predictor_target, log, *self._flags, *flags)
 
     def _start_predictor(self) -> Predictor:
         self._generation += 1
@@ -68,6 +74,16 @@ class Pod:
     def revive(self) -> None:
         """Start the predictor again, as the kubelet would."""
         self.predictor = self._start_predictor()
+
+    def kill_transformer(self) -> None:
+        """Kill the transformer without a word."""
+        self.transformer.process.kill()
+        self.transformer.process.wait()
+
+    def revive_transformer(self) -> None:
+        """Start it again, on the ports that it had."""
+        ports = (str(self.transformer.http_port), self.transformer.target.rpartition(":")[2])
+        self.transformer = self._start_transformer("--http_port", ports[0], "--grpc_port", ports[1])
 
     def close(self) -> None:
         """End both."""

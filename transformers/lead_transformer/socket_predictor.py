@@ -20,6 +20,7 @@ __all__ = ["SocketPredictor"]
 _RECONNECT_S = 0.1
 _MAX_UNSENT_BYTES = 8 * 1024 * 1024
 _NUMBERS = 2**32
+_MUTE_S = 0.3
 
 
 class SocketPredictor:
@@ -58,6 +59,7 @@ class SocketPredictor:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Frame] = loop.create_future()
         alarm = loop.call_later(max(timeout_s, 0.0), _expire, waiter)
+        sent = time.perf_counter()
         try:
             connection.send(
                 number, frames.question(number, matrix, Ask.CONTRIBUTIONS if explain else Ask.MARGIN), waiter
@@ -65,6 +67,7 @@ class SocketPredictor:
             frame = await waiter
         except (asyncio.CancelledError, DeadlineExceeded):
             connection.call_off(number)
+            connection.give_up(sent)
             raise
         finally:
             alarm.cancel()
@@ -75,7 +78,8 @@ class SocketPredictor:
         if len(frame.payload) % 4 or frame.rows != leads:
             raise PredictorFault("the model server's answer can't be used", kind="malformed")
         values = np.frombuffer(frame.payload, dtype="<f4")
-        return checked(values[:leads], values[leads:] if explain else None, leads=leads, width=width, explain=explain)
+        margin, shares = (values[:leads], values[leads:]) if explain else (values, None)
+        return checked(margin, shares, leads=leads, width=width, explain=explain)
 
     async def identify(self, *, timeout_s: float) -> PredictorIdentity:
         """Return what the server's metadata say, as `Predictor.identify` says."""
@@ -119,6 +123,7 @@ class _Connection(asyncio.Protocol):
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Frame]] = {}
         self._transport: asyncio.Transport | None = None
+        self._heard = 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -137,6 +142,11 @@ class _Connection(asyncio.Protocol):
     def call_off(self, number: int) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frames.cancellation(number))
+
+    def give_up(self, since: float) -> None:
+        """Hang up if nobody has been answered since then: after a broken frame, no later one can be told from it."""
+        if self._transport is not None and self._heard < since < time.perf_counter() - _MUTE_S:
+            self._transport.abort()
 
     def forget(self, number: int) -> None:
         self._waiting.pop(number, None)
@@ -159,7 +169,9 @@ class _Connection(asyncio.Protocol):
         try:
             for frame in self._reader.feed(data):
                 waiter = self._waiting.get(frame.number)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(frame)
+                if waiter is not None:
+                    self._heard = time.perf_counter()
+                    if not waiter.done():
+                        waiter.set_result(frame)
         except FrameError:
             self.close()

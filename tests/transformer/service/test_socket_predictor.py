@@ -230,7 +230,7 @@ async def test_what_a_stuck_server_does_not_take_is_bounded(tmp_path: Path) -> N
 
         async def ask() -> str:
             try:
-                await predictor.predict(large, explain=False, timeout_s=0.3, traceparent=None)
+                await predictor.predict(large, explain=False, timeout_s=0.1, traceparent=None)
             except PredictorFault as fault:
                 return fault.kind
             except DeadlineExceeded:
@@ -240,3 +240,32 @@ async def test_what_a_stuck_server_does_not_take_is_bounded(tmp_path: Path) -> N
         ends = [await ask() for _ in range(4)]
         assert "answered" not in ends
         assert "stuck" in ends  # let go, so that what piled up is freed
+
+
+@in_a_loop
+async def test_a_frame_that_breaks_off_spoils_no_later_answer(tmp_path: Path) -> None:
+    """What follows it can't be told from what it lacks: a connection that answers nobody any more is given up."""
+
+    def cut(frame: Frame) -> bytes:
+        return right(frame)[:-1]
+
+    async with opened(tmp_path, cut) as (door, predictor):
+        with pytest.raises(DeadlineExceeded):
+            await predictor.predict(np.ones((2, WIDTH), np.float32), explain=False, timeout_s=0.5, traceparent=None)
+        door.respond = right
+        for value in (3.0, 4.0):
+            matrix = np.full((2, WIDTH), value, np.float32)
+            found = await predictor.predict(matrix, explain=False, timeout_s=ENOUGH_S, traceparent=None)
+            assert found.margin.tolist() == [value, value]
+        assert len(door.writers) == 2
+
+
+@in_a_loop
+async def test_more_values_than_leads_are_malformed(tmp_path: Path) -> None:
+    def long(frame: Frame) -> bytes:
+        return frames.answer(frame.number, np.zeros(frame.rows + 1, np.float32))[:8] + right(frame)[8:] + bytes(4)
+
+    async with opened(tmp_path, long) as (_, predictor):
+        with pytest.raises(PredictorFault) as caught:
+            await predictor.predict(np.ones((2, WIDTH), np.float32), explain=False, timeout_s=5, traceparent=None)
+        assert caught.value.kind == "malformed"
