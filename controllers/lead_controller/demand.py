@@ -33,8 +33,8 @@ def pods_for_all(
     The load that the autoscalers measure, in pods at their target, summed over `shares` (variants by live share) but
     for the one that only gets `copies`. A variant at 0 % counts: its autoscaler may still measure what it had a moment
     ago, and leaving it out would halve the answer right after a shift. No autoscaler's floor is part of it, so floors
-    derived from it can't drive each other up. As long as a variant with traffic has no measurement, the largest number
-    of replicas among those with traffic stands in.
+    derived from it can't drive each other up. As long as a variant with traffic has no measurement, it is at least the
+    largest number of replicas among those with traffic.
     """
     measured: dict[str, float] = {}
     for variant in shares:
@@ -42,11 +42,10 @@ def pods_for_all(
         load = _load(autoscaler, bounds.target_cpu_utilization_percentage) if autoscaler else None
         if load is not None and variant != copies:
             measured[variant] = load
+    pods = ceil(round(sum(measured.values()), 3))
     with_traffic = [variant for variant, share in shares.items() if share]
-    if with_traffic and all(variant in measured for variant in with_traffic):
-        pods = ceil(round(sum(measured.values()), 3))
-    else:
-        pods = max((replicas(deployments, service_name(inference_service, each)) for each in with_traffic), default=0)
+    if not all(variant in measured for variant in with_traffic):
+        pods = max(pods, *(replicas(deployments, service_name(inference_service, each)) for each in with_traffic))
     return min(max(pods, bounds.min_replicas), bounds.max_replicas)
 
 
@@ -57,5 +56,5 @@ def _load(autoscaler: Json, target: int) -> float | None:
         resource = metric.get("resource") or {}
         utilisation = (resource.get("current") or {}).get("averageUtilization")
         if resource.get("name") == "cpu" and utilisation is not None:
-            return float(status.get("currentReplicas", 0) * utilisation / target)
+            return float((status.get("currentReplicas") or 0) * utilisation / target)
     return None

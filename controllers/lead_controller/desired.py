@@ -35,11 +35,11 @@ def desired(seen: View, observed: Observed, config: Config, rollout: Json) -> li
     }
     scaled = [drift.sealed(_autoscaler(seen, each, observed, config, metadata)) for each in seen.spec.variants]
     policies = [drift.sealed(build(config, metadata=metadata)) for build in (traffic_policy, sticky_policy)]
-    if seen.live is None or seen.lanes is None:
+    if seen.lanes is None:
         return [*policies, *scaled]
     traffic = Traffic(
         lanes=seen.lanes,
-        live=seen.live,
+        active=seen.backends,
         exposed=[name for name in seen.names if name in seen.exposed],
         shadow=seen.wishes.shadow if seen.mirrors else None,
         shadow_percent=seen.wishes.shadow_percent,

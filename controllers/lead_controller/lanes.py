@@ -13,7 +13,7 @@ route has several rules, *lanes*, of which one is active; the others match nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
@@ -92,37 +92,41 @@ def switched(
     base: str,
     last: Lanes | None,
     settled: bool,
-    routed: Mapping[str, int],
+    routed: Sequence[tuple[str, int]],
     variants: Sequence[str],
     exposed: Sequence[str],
     serving: Sequence[str],
-) -> tuple[Lanes, dict[str, int]]:
-    """Return the lanes, and the live shares in the order of the active lane's backends.
+) -> tuple[Lanes, list[tuple[str, int]]]:
+    """Return the lanes, and variant and share of each backend of the active one.
 
     Args:
         target: shares to be, none of 0 %, in the order of the backends.
         base: the variant that gets what others don't carry.
         last: the live route's lanes.
         settled: the Gateway has taken up the live routes as they are.
-        routed: shares of the live route.
+        routed: variant and share of each backend of the live route's active lane.
         variants: names in the spec, the stable one first.
         exposed: those of them that have a Service.
         serving: those of them that have a ready pod; not empty.
     """
-    places = _places(last.places if last else (), variants=variants, exposed=exposed, busy=routed)
+    busy = {variant for variant, _ in routed}
+    places = _places(last.places if last else (), variants=variants, exposed=exposed, busy=busy)
     wanted = tuple(target)
+    backends = list(target.items())
     if len(wanted) == 1:
-        return _around(Lanes("alone", wanted[0], base, places=places), last, settled, wanted, serving), dict(target)
+        return _around(Lanes("alone", wanted[0], base, places=places), last, settled, wanted, serving), backends
     if last is None:
-        return Lanes("split_a", wanted[0], base, split_a=wanted, split_b=wanted, places=places), dict(target)
+        return Lanes("split_a", wanted[0], base, split_a=wanted, split_b=wanted, places=places), backends
     for lane in SPLITS:
         if last.members(lane) == wanted and (lane == last.active or settled):
-            return _around(Lanes(lane, wanted[0], base, places=places), last, settled, wanted, serving), dict(target)
-    meanwhile = _meanwhile(target, last, routed, serving)
-    first = next(iter(meanwhile))
-    stays = first in last.members(last.active)
-    staying = Lanes(last.active if stays else "alone", last.alone if stays else first, base, places=places)
-    return _around(staying, last, settled, wanted, serving), meanwhile
+            return _around(Lanes(lane, wanted[0], base, places=places), last, settled, wanted, serving), backends
+    heir = next((each for each in (*wanted, *serving) if each in last.members(last.active) and each in serving), None)
+    if heir is None:  # nobody in the active lane has a ready pod: whoever gets most gets all
+        first = max(target, key=lambda variant: target[variant])
+        staying = Lanes("alone", first, base, places=places)
+        return _around(staying, last, settled, wanted, serving), [(first, 100)]
+    staying = Lanes(last.active, last.alone, base, places=places)
+    return _around(staying, last, settled, wanted, serving), _meanwhile(last, routed, heir, serving)
 
 
 def _around(lanes: Lanes, last: Lanes | None, settled: bool, wanted: tuple[str, ...], serving: Sequence[str]) -> Lanes:
@@ -134,7 +138,7 @@ def _around(lanes: Lanes, last: Lanes | None, settled: bool, wanted: tuple[str, 
     if settled and lanes.active == last.active:
         idle = [split for split in SPLITS if split != lanes.active]
         due = everyone if len(wanted) == 1 or wanted == splits.get(lanes.active) else wanted
-        if due not in [splits[split] for split in idle]:
+        if due not in splits.values():
             splits[idle[0]] = due
         for split in idle:
             if not set(splits[split]) <= set(serving):
@@ -143,25 +147,24 @@ def _around(lanes: Lanes, last: Lanes | None, settled: bool, wanted: tuple[str, 
 
 
 def _meanwhile(
-    target: Mapping[str, int], last: Lanes, routed: Mapping[str, int], serving: Sequence[str]
-) -> dict[str, int]:
-    """Return the shares while a lane is being prepared: as they are, but for variants without a ready pod."""
-    left = {each: routed.get(each, 0) for each in last.members(last.active) if each in serving}
-    if not any(left.values()):
-        return {max(target, key=lambda variant: target[variant]): 100}
-    heir = next((variant for variant in target if left.get(variant)), next(iter(left)))
-    left[heir] += 100 - sum(left.values())
-    return {variant: share for variant, share in left.items() if share}
+    last: Lanes, routed: Sequence[tuple[str, int]], heir: str, serving: Sequence[str]
+) -> list[tuple[str, int]]:
+    """Return the active lane while another one is prepared: as it is, the heir in the place of who lost its pods."""
+    members = last.members(last.active)
+    shares = [share for _, share in routed]
+    if len(shares) != len(members) or sum(shares) != 100:  # somebody's hand
+        shares = list(even(members).values())
+    return [(member if member in serving else heir, share) for member, share in zip(members, shares, strict=True)]
 
 
 def _places(
-    previous: Sequence[str], *, variants: Sequence[str], exposed: Sequence[str], busy: Mapping[str, int]
+    previous: Sequence[str], *, variants: Sequence[str], exposed: Sequence[str], busy: Collection[str]
 ) -> tuple[str, ...]:
     places = list(previous)
     for name in exposed:
         if name not in places:
             abandoned = [at for at, other in enumerate(places) if other not in variants]
-            idle = [at for at in abandoned if not busy.get(places[at])]
+            idle = [at for at in abandoned if places[at] not in busy]
             if idle or len(places) >= _MOST_PLACES:
                 places[(idle or abandoned)[0]] = name
             else:

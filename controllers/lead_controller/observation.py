@@ -19,7 +19,7 @@ __all__ = [
     "read_spec",
     "ready_pods",
     "replicas",
-    "routed_shares",
+    "routed_backends",
 ]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -153,22 +153,21 @@ def replicas(deployments: Iterable[Json], name: str) -> int:
     return int(_mapping(found.get("spec")).get("replicas", 1)) if found else 0
 
 
-def routed_shares(route: Json | None, rule: str, *, inference_service: str) -> dict[str, int]:
-    """Return whole percents above 0 by variant, in the order of a rule's backends; empty without a route.
+def routed_backends(route: Json | None, rule: str, *, inference_service: str) -> list[tuple[str, int]]:
+    """Return variant and whole percent of each backend of a rule that has a weight above 0; empty without a route.
 
     Weights that don't add up to 100 (somebody's hand) are scaled.
     """
     rules = _mapping((route or {}).get("spec")).get("rules") or ()
     backends = next((each.get("backendRefs") or () for each in rules if each.get("name") == rule), ())
     prefix, suffix = service_name(inference_service, "\0").split("\0")
-    weights: dict[str, int] = {}
-    for backend in backends:
-        service, weight = backend.get("name", ""), backend.get("weight", 1)
-        if weight and service.startswith(prefix) and service.endswith(suffix):
-            variant = service[len(prefix) : len(service) - len(suffix)]
-            weights[variant] = weights.get(variant, 0) + weight
-    total = sum(weights.values())
-    return {variant: round(100 * weight / total) for variant, weight in weights.items()}
+    weights = [
+        (backend["name"][len(prefix) : -len(suffix)], backend.get("weight", 1))
+        for backend in backends
+        if backend.get("weight", 1) and backend["name"].startswith(prefix) and backend["name"].endswith(suffix)
+    ]
+    total = sum(weight for _, weight in weights)
+    return [(variant, round(100 * weight / total)) for variant, weight in weights]
 
 
 def named(items: Iterable[Json], name: str) -> Json | None:

@@ -107,7 +107,9 @@ def _orphans(
     if not seen.names:
         return ()
     keep = {_key(item) for item in wanted}
-    last_routes = [(kind, route_name(config.inference_service)) for kind in ("HTTPRoute", "GRPCRoute") if not seen.live]
+    last_routes = [
+        (kind, route_name(config.inference_service)) for kind in ("HTTPRoute", "GRPCRoute") if not seen.lanes
+    ]
     ours = labels(config.inference_service).items()
     return tuple(
         sorted(
@@ -126,7 +128,7 @@ def _conditions(seen: View, observed: Observed, config: Config, changes: _Change
     conditions = [
         status.routed(
             seen.spec,
-            carried=seen.live is not None,
+            carried=seen.lanes is not None,
             changing=changes.routes or not seen.arrived,
             routes=[route for route in observed.routes if route["metadata"]["name"] == name],
             gateway=config.gateway,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "grpc_route",
     "http_route",
     "rest_paths",
+    "split_of",
 ]
 
 HTTP_PORT = 80
@@ -44,8 +45,8 @@ class Traffic:
     """What the routes carry."""
 
     lanes: Lanes
-    live: Mapping[str, int]
-    """Whole percents above 0 that add up to 100: the active lane's."""
+    active: Sequence[tuple[str, int]]
+    """Variant and whole percent, above 0, of each backend of the active lane; they add up to 100."""
     exposed: Sequence[str]
     """Variants that have a Service; where another one should be, one that serves stands in."""
     shadow: str | None = None
@@ -55,13 +56,21 @@ class Traffic:
 
     def backends(self, lane: str) -> list[tuple[str, int]]:
         """Return variant and whole percent of each backend of a split lane."""
-        members = self.lanes.members(lane)
-        shares = self.live if lane == self.lanes.active else even(members)
-        return [(self.present(member), shares.get(member, 0)) for member in members]
+        if lane == self.lanes.active:
+            return list(self.active)
+        return [(self.present(member), share) for member, share in even(self.lanes.members(lane)).items()]
 
     def present(self, variant: str) -> str:
         """Return the variant, or one that serves in its place."""
-        return variant if variant in self.exposed else next(iter(self.live))
+        return variant if variant in self.exposed else self.active[0][0]
+
+
+def split_of(backends: Sequence[tuple[str, int]]) -> str:
+    """Return what `x-lead-split` says, ``v1=75,v2=25``: counted in this order, a key's slot picks the variant."""
+    shares: dict[str, int] = {}
+    for variant, share in backends:
+        shares[variant] = shares.get(variant, 0) + share
+    return ",".join(f"{variant}={share}" for variant, share in shares.items())
 
 
 def rest_paths(model: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -114,7 +123,7 @@ def _route(kind: str, config: Config, hostnames: Sequence[str], rules: list[Json
 
 def _rules(config: Config, traffic: Traffic, predicting: list[Json], informing: list[Json], *, port: int) -> list[Json]:
     def rule(name: str, matches: list[Json], shares: Sequence[tuple[str, int]]) -> Json:
-        told = ",".join(f"{variant}={share}" for variant, share in shares if share)
+        told = split_of(shares)
         backends = [
             _backend(config.inference_service, variant, share, split=told, port=port) for variant, share in shares
         ]

@@ -76,8 +76,11 @@ def _with_rest(gated: Mapping[str, int], base: str) -> dict[str, int]:
 
 
 def _fallback(own: Mapping[str, int], previous: Mapping[str, int]) -> dict[str, int]:
-    """Return 100 % over those that serve: their own shares, and the rest by what they had last."""
-    for weights in ({variant: previous.get(variant, 0) for variant in own}, own):
+    """Return 100 % over those that serve: their own shares, and the rest by what they had last; done once, it stays."""
+    last = {variant: previous.get(variant, 0) for variant in own}
+    if sum(last.values()) == 100 and all(last[variant] >= share for variant, share in own.items()):
+        return _present(last)
+    for weights in (last, own):
         if any(weights.values()):
             return _present(_spread(own, weights))
     return {next(iter(own)): 100}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lead_controller import status
@@ -18,8 +18,9 @@ from lead_controller.observation import (
     read_rollout,
     read_spec,
     ready_pods,
-    routed_shares,
+    routed_backends,
 )
+from lead_controller.routes import split_of
 from lead_controller.shares import carried, intended
 
 __all__ = ["View", "view"]
@@ -33,10 +34,10 @@ class View:
     wishes: Rollout
     before: str
     """The split of the live route."""
-    live: Mapping[str, int] | None
-    """Live shares to be, none of 0 %; None keeps the last route."""
     lanes: Lanes | None
-    """Lanes to be; None likewise."""
+    """Lanes to be; None keeps the last route."""
+    backends: Sequence[tuple[str, int]]
+    """Variant and share of each backend of the active lane to be."""
     arrived: bool
     """Whether live shares are all that ready pods can carry, and not on the way there."""
     exposed: frozenset[str]
@@ -66,7 +67,8 @@ def view(observed: Observed, config: Config, rollout: Json) -> View:
 
     route = next((found for kind in ("HTTPRoute", "GRPCRoute") if (found := _route(observed, kind, owner))), None)
     last = lanes_of(route)
-    routed = routed_shares(route, last.rule, inference_service=owner) if last else {}
+    backends = routed_backends(route, last.rule, inference_service=owner) if last else []
+    routed, before = _summed(backends), split_of(backends)
     of_all = pods_for_all(
         inference_service=owner,
         shares={name: routed.get(name, 0) for name in names},
@@ -81,39 +83,39 @@ def view(observed: Observed, config: Config, rollout: Json) -> View:
     if names:
         base = last.base if last else None
         carrying = carried(meant, previous=routed, base=base, ready=ready, of_all=of_all, target=target)
-    lanes, live = None, None
+    lanes = None
     if carrying:
-        lanes, live = switched(
+        lanes, backends = switched(
             carrying[0],
             base=carrying[1],
             last=last,
             settled=all(status.taken_up(each, config.gateway) for each in observed.routes if _ours(each, owner)),
-            routed=routed,
+            routed=backends,
             variants=names,
             exposed=exposed,
             serving=[name for name in names if ready[name]],
         )
-    shown = routed if live is None else live
+    live = _summed(backends)
     shares = Shares(
         tuple(
             VariantShare(
                 name=variant.name,
                 role=variant.role,
                 intended=meant[variant.name],
-                live=shown.get(variant.name, 0),
+                live=live.get(variant.name, 0),
                 ready=ready[variant.name],
                 needed=pods_for(meant[variant.name], of_all=of_all),
             )
             for variant in spec.variants
         ),
-        _split(shown),
+        split_of(backends),
     )
     return View(
         spec=spec,
         wishes=wishes,
-        before=_split(routed),
-        live=live,
+        before=before,
         lanes=lanes,
+        backends=backends,
         arrived=carrying is None or live == carrying[0],
         exposed=frozenset(exposed),
         shares=shares,
@@ -131,5 +133,8 @@ def _ours(route: Json, owner: str) -> bool:
     return bool(route["metadata"]["name"] == route_name(owner))
 
 
-def _split(shares: Mapping[str, int]) -> str:
-    return ",".join(f"{name}={share}" for name, share in shares.items())
+def _summed(backends: Sequence[tuple[str, int]]) -> dict[str, int]:
+    shares: dict[str, int] = {}
+    for variant, share in backends:
+        shares[variant] = shares.get(variant, 0) + share
+    return shares
