@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,11 @@ from bench.processes import cpu_s, descendants, rss_mb
 from lead_scoring.contract import files
 from lead_scoring.local.run_folder import RunFolder
 
-__all__ = ["System", "behind_envoy", "fastapi", "mlserver", "ours", "stock_pair"]
+__all__ = ["ROOT", "System", "behind_envoy", "fastapi", "mlserver", "ours", "stock_pair"]
 
-_ROOT = Path(__file__).resolve().parent.parent
-_PREDICTOR_PYTHON = _ROOT / "predictors" / ".venv" / "bin" / "python"
-_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)}
+ROOT = Path(__file__).resolve().parent.parent
+_PREDICTOR_PYTHON = ROOT / "predictors" / ".venv" / "bin" / "python"
+_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def _free_port() -> int:
@@ -143,26 +143,47 @@ def behind_envoy(folder: Path, work: Path) -> System:
     return Stack("lead-scoring, Envoy", port, "/v2/health/ready", [command], work)
 
 
-def ours(folder: Path, work: Path, *, fast: bool = True) -> System:
-    """Return our transformer and predictor, joined by the fast door or by V2 gRPC alone."""
-    socket_path = work / ("fast.sock" if fast else "none")
+def ours(
+    folder: Path,
+    work: Path,
+    *,
+    name: str = "lead-scoring",
+    fast: bool = True,
+    source: Path = ROOT,
+    module: Sequence[str] = ("lead_transformer",),
+    flags: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> System:
+    """Return our transformer and predictor.
+
+    Args:
+        folder: of the version.
+        work: for log and socket.
+        name: of the system.
+        fast: join them by the fast door, not by V2 gRPC.
+        source: the tree with the packages to run.
+        module: what starts the transformer, with arguments to go before its own.
+        flags: more arguments of the transformer.
+        environment: more variables of both.
+    """
+    socket_path = work / f"{name.replace(' ', '-')}.sock"
     http, grpc, predictor_http, predictor_grpc = (_free_port() for _ in range(4))
     predictor = [
         str(_PREDICTOR_PYTHON), "-m", "lead_predictor", "--model-dir", str(folder),
         "--http-port", str(predictor_http), "--grpc-port", str(predictor_grpc),
     ]  # fmt: skip
     transformer = [
-        sys.executable, "-m", "lead_transformer", "--model-dir", str(folder), "--variant", "v1", "--host", "127.0.0.1",
+        sys.executable, "-m", *module, "--model-dir", str(folder), "--variant", "v1", "--host", "127.0.0.1",
         "--http_port", str(http), "--grpc_port", str(grpc), "--predictor_host", f"127.0.0.1:{predictor_grpc}",
         # the peers have no deadline: on a busy machine ours must not answer 504 where they are merely late
-        "--deadline-ms", "10000", "--queue-wait-ms", "10000",
+        "--deadline-ms", "10000", "--queue-wait-ms", "10000", *flags,
     ]  # fmt: skip
     if fast:
         predictor += ["--socket", str(socket_path)]
         transformer += ["--predictor-socket", str(socket_path)]
-    return System(
-        "lead-scoring" if fast else "lead-scoring, gRPC", http, "/v2/health/ready", [predictor, transformer], work
-    )
+    paths = [source / "transformers", source / "predictors", source, ROOT]
+    variables = {"PYTHONPATH": os.pathsep.join(map(str, paths)), **(environment or {})}
+    return System(name, http, "/v2/health/ready", [predictor, transformer], work, variables)
 
 
 def fastapi(folder: Path, work: Path) -> System:

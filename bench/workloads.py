@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,13 @@ _TOLERANCE = 2e-6
 
 
 def v2_shots(
-    contract: Contract, matrix: NDArray[np.float64], answers: Scores, *, batch: int, named: bool
+    contract: Contract,
+    matrix: NDArray[np.float64],
+    answers: Scores,
+    *,
+    batch: int,
+    named: bool,
+    parameters: Mapping[str, Any] | None = None,
 ) -> list[Shot]:
     """Return V2 JSON requests of `batch` leads each, as one packed tensor or as one tensor per feature.
 
@@ -31,6 +37,7 @@ def v2_shots(
         answers: their offline scores.
         batch: leads a request.
         named: one tensor per feature.
+        parameters: of the request.
     """
     names = [feature.name for feature in contract.features]
     shots = []
@@ -47,7 +54,8 @@ def v2_shots(
             inputs.append(
                 {"name": "features", "datatype": "FP32", "shape": list(rows.shape), "data": rows.ravel().tolist()}
             )
-        body = orjson.dumps({"id": f"bench-{begin}", "inputs": inputs})
+        asked = {} if parameters is None else {"parameters": parameters}
+        body = orjson.dumps({"id": f"bench-{begin}", **asked, "inputs": inputs})
         request = build_request(f"/v2/models/{contract.model.name}/infer", body)
         shots.append(Shot(request, _check(answers, begin, batch, _read_v2)))
     return shots

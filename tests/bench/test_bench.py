@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import features, hooks, model, report, systems
 from bench.connections import Response, build_request
 from bench.generator import Outcome, Shot, run_closed, run_open
 from bench.report import TARGETS, Row
@@ -74,6 +74,42 @@ def test_a_server_that_is_not_there_is_wrong_not_fast() -> None:
 
     with asyncio.Runner() as runner:
         assert len(runner.run(run()).wrong) == 10
+
+
+@pytest.mark.timeout(300)
+def test_features_cost_nothing_while_they_are_off(tmp_path: Path) -> None:
+    """Counted in bytecode instructions, against our source with the hooks of these features taken out."""
+    folder = model.publish(tmp_path / "repository")
+    shots = features.requests_of(folder)
+    bare = features.instructions(
+        folder, tmp_path / "bare", shots(None), source=hooks.without(systems.ROOT, tmp_path / "source")
+    )
+    off = features.instructions(folder, tmp_path / "off", shots(None))
+    on = features.instructions(folder, tmp_path / "on", shots({"explain": True}))
+    assert 0 < bare <= off < 1.03 * bare
+    assert on > 1.1 * bare
+
+
+def test_a_hook_that_has_moved_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "HOOKS", {"transformers/lead_transformer/calls.py": ("self._gone is not None",)})
+    with pytest.raises(LookupError, match="_gone"):
+        hooks.without(systems.ROOT, tmp_path / "source")
+
+
+@pytest.mark.timeout(400)
+def test_a_ratio_that_got_worse_fails_the_quick_check(tmp_path: Path) -> None:
+    """Four times as good is what they are said to have been."""
+    before = json.loads((ROOT / "docs" / "bench.json").read_text())
+    (tmp_path / "before.json").write_text(
+        json.dumps({"ratios": {name: value / 4 for name, value in before["ratios"].items()}})
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--against", str(tmp_path / "before.json")],
+        cwd=ROOT, capture_output=True, text=True, timeout=380, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("WORSE:") == len(TARGETS)
+    assert "once more, to be sure" in done.stderr
 
 
 @pytest.mark.timeout(400)
