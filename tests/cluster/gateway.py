@@ -6,18 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from bench.connections import Response, build_request
 from bench.generator import Shot, run_closed
 from lead_scoring.contract.types import Contract
+from tests.cluster.questions import MODEL, ask_about
 from tests.end_to_end.doors import Doors
+from tests.end_to_end.payloads import generated
 
 __all__ = ["Gateway", "header_of"]
 
 VARIANT = "x-lead-variant"
 KEY = "x-lead-key"
+INFER = f"/v2/models/{MODEL}/infer"
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,6 @@ class Gateway:
         """Return the bytes of a POST."""
         return build_request(path, body, dict(headers or {}), host=self.rest_host)
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """Return the bytes of a GET."""
-        fields = {"host": self.rest_host, **(headers or {})}
-        return (f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n").encode()
-
     def variants(self, requests: Mapping[str, bytes], *, connections: int = 16) -> dict[str, str]:
         """Send every request once; return the variant that answered by the request's key.
 
@@ -77,8 +76,12 @@ class Gateway:
         return seen
 
     def asked(self, keys: Sequence[str]) -> dict[str, str]:
-        """Ask for the server's name, which costs next to nothing, once per key; return variants by key."""
-        return self.variants({key: self.get("/v2", {KEY: key}) for key in keys})
+        """Let one lead be scored once per key; return the answering variants by key."""
+        return self.variants(self.inferences(keys))
+
+    def inferences(self, keys: Sequence[str], headers: Mapping[str, str] | None = None) -> dict[str, bytes]:
+        """Return a request for one and the same lead by key; an empty key isn't sent."""
+        return {key: self.request(INFER, _body(), {**(headers or {}), **({KEY: key} if key else {})}) for key in keys}
 
     def until_variants(
         self, requests: Mapping[str, bytes], so: Callable[[dict[str, str]], Any], what: str, *, within_s: float = 60
@@ -105,7 +108,12 @@ class Gateway:
         self, keys: Sequence[str], so: Callable[[dict[str, str]], Any], what: str, *, within_s: float = 60
     ) -> float:
         """Ask with keys until the answering variants are as wanted; see `until_variants`."""
-        return self.until_variants({key: self.get("/v2", {KEY: key}) for key in keys}, so, what, within_s=within_s)
+        return self.until_variants(self.inferences(keys), so, what, within_s=within_s)
+
+
+@cache
+def _body() -> bytes:
+    return ask_about(generated(1, seed=1), {})[0].body
 
 
 def header_of(response: Response, name: str) -> str:

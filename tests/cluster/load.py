@@ -126,7 +126,10 @@ class _Loader:
         except (OSError, TimeoutError) as error:
             self._fault("REST", which, f"{type(error).__name__}: {error}")
             return
-        self._idle.append(connection)
+        if b"\r\nconnection: close" in response.head:
+            connection.close()  # as the gateway asks when somebody changes its listener
+        else:
+            self._idle.append(connection)
         if response.status != 200:
             self._fault("REST", which, f"{response.status} {response.body[:200]!r}")
             return

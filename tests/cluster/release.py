@@ -110,23 +110,17 @@ class Release:
     # -- what comes of it
 
     def routed(self, kind: str = "httproute") -> dict[str, int]:
-        """Return the weights by variant that a route carries where no header chooses a variant."""
+        """Return the weights by variant of what predicts, for callers that don't choose; empty without a route."""
         route = self.kubectl.find(kind, f"{self.name}-rollout")
-        if route is None:
-            return {}
-        found = {}
-        for rule in route["spec"]["rules"]:
-            if any(
-                header["name"] == "x-lead-force-variant" for m in rule["matches"] for header in m.get("headers", [])
-            ):
-                continue
-            weights = {
-                ref["name"].removeprefix(f"{self.name}-").removesuffix("-predictor"): ref.get("weight", 1)
-                for ref in rule["backendRefs"]
-            }
-            assert not found or found == weights, "rules of one route disagree"
-            found = weights
-        return {variant: weight for variant, weight in found.items() if weight}
+        for rule in route["spec"]["rules"] if route else ():
+            asked = [match for match in rule["matches"] if not match.get("headers")]
+            if "infer" in str(asked).lower().replace("inference", ""):
+                found = {
+                    ref["name"].removeprefix(f"{self.name}-").removesuffix("-predictor"): ref.get("weight", 1)
+                    for ref in rule["backendRefs"]
+                }
+                return {variant: weight for variant, weight in found.items() if weight}
+        return {}
 
     def until_routed(self, shares: Mapping[str, int], *, within_s: float = 120) -> None:
         """Wait until both routes carry these shares and the status says so."""

@@ -28,6 +28,8 @@ class Settings:
     """How this machine reaches the gateway; None: by its address and the port of its first listener."""
     gateway_url_inside: str | None
     """How a pod reaches it, for `helm test`."""
+    envoy_image: str
+    """Envoy for Gateways of the tests' own; empty: the one that Envoy Gateway ships with."""
     prometheus_url: str | None
     s3_endpoint: str
     """How this machine reaches the storage."""
@@ -59,6 +61,7 @@ class Settings:
             gateway_namespace=os.environ.get("E2E_GATEWAY_NAMESPACE", "kserve"),
             gateway_url=os.environ.get("E2E_GATEWAY_URL"),
             gateway_url_inside=os.environ.get("E2E_GATEWAY_URL_INSIDE"),
+            envoy_image=os.environ.get("E2E_ENVOY_IMAGE", ""),
             prometheus_url=os.environ.get("E2E_PROMETHEUS_URL"),
             s3_endpoint=_needed("E2E_S3_ENDPOINT", "S3 storage as this machine reaches it", "http://127.0.0.1:9000"),
             s3_endpoint_inside=_needed(

@@ -33,7 +33,7 @@ def forced(release: Release) -> Iterator[str]:
     """The header that chooses a variant; both answer to it at any share."""
     release.roll(forcedVariantHeader=FORCE)
     for variant in VERSIONS:
-        asked = {"any": release.gateway.get("/v2", {FORCE: variant})}
+        asked = {"any": release.gateway.inferences(["any"], {FORCE: variant})["any"]}
         release.gateway.until_variants(asked, lambda seen: seen["any"] == variant, f"{variant} answers when forced")  # noqa: B023
     yield FORCE
     release.roll(forcedVariantHeader=None)
