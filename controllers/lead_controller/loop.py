@@ -26,6 +26,7 @@ from lead_controller.election import Election
 from lead_controller.metrics import Metrics
 from lead_controller.model import Event, Json, Observed, Plan, Reference
 from lead_controller.recorder import Recorder
+from lead_controller.refusal import refused
 from lead_controller.watches import Watches
 
 __all__ = ["Loop"]
@@ -124,10 +125,11 @@ class Loop:
             return
         observed = self._observe()
         plan = self._planner(observed, datetime.now(UTC))
-        self._metrics.repaired(plan.repairs)
         applied = self._writer.write(plan)
-        for reference in applied.writes:
-            self._metrics.writes.labels(reference.kind).inc()
+        written = {(reference.kind, reference.name) for reference in applied.writes}
+        for kind, _ in written:
+            self._metrics.writes.labels(kind).inc()
+        self._metrics.repaired(each for each in plan.repairs if (each.kind, each.name) in written)
         if not applied.held:
             self._metrics.show(plan.shares)
             self._tell(observed.rollout, plan)
@@ -152,9 +154,18 @@ class Loop:
         """Say what was refused, and try again later."""
         self._metrics.reconciles.labels("error").inc()
         self._retry_s = self._backoff.failed()
-        if rollout is not None:
-            event = Event("Warning", "WriteRefused", "; ".join(applied.errors), Reference.of(rollout))
-            self._recorder.tell(event, timeout_s=self._writer.timeout_s())
+        if rollout is None:
+            return
+        message = "; ".join(applied.errors)
+        self._recorder.tell(
+            Event("Warning", "WriteRefused", message, Reference.of(rollout)), timeout_s=self._writer.timeout_s()
+        )
+        if applied.held:
+            before: Json = rollout.get("status") or {}
+            generation = rollout["metadata"].get("generation", 0)
+            after = refused(before, message, generation=generation, now=datetime.now(UTC))
+            if after != before:
+                self._writer.write_status(rollout, after)
 
     def _observe(self) -> Observed:
         def of(*kinds: Kind) -> list[Json]:

@@ -111,6 +111,9 @@ def test_a_refused_policy_holds_the_split_back_and_is_told(scene: Rollout) -> No
     until(lambda: any(event["reason"] == "WriteRefused" for event in scene.events()), "told", within_s=10)
     assert {kind for kind, _ in scene.own()} == {"HorizontalPodAutoscaler"}  # no split without its sticky hash
     assert controller.metric("lead_rollout_routed_share") is None
+    until(lambda: scene.condition("Degraded").get("reason") == "WriteRefused", "the status says so", within_s=5)
+    assert scene.condition("Ready")["status"] == "False"
+    assert "numRetries" in scene.condition("Degraded")["message"]
     errors = controller.metric("lead_rollout_reconciles_total", result="error") or 0
     until(
         lambda: (controller.metric("lead_rollout_reconciles_total", result="error") or 0) > errors,
@@ -122,6 +125,7 @@ def test_a_refused_policy_holds_the_split_back_and_is_told(scene: Rollout) -> No
     scene.config.write_text(json.dumps(document))
     scene.start("--lease-duration", "3")
     scene.until_split("v1=75,v2=25")
+    until(lambda: scene.condition("Degraded")["status"] == "False", "all is well again", within_s=5)
 
 
 def _autoscaler(name: str, labels: dict[str, str]) -> dict[str, Any]:
