@@ -27,7 +27,7 @@ from lead_controller.watches import Watches, scopes
 
 _log = logging.getLogger("lead_controller")
 
-_LAST_WRITE_S = 0.7
+_LAST_WRITE_S = 0.5
 """Together with giving back the Lease this keeps the end within two seconds of SIGTERM."""
 
 

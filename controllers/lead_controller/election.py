@@ -66,7 +66,7 @@ class Election:
         Only after the last write: from here on somebody else writes.
         """
         self._stopping.set()
-        self._thread.join(timeout=0.5)
+        self._thread.join(timeout=0.3)
         if not self.leading:
             return
         self._renewed_at = None
