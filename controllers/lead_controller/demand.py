@@ -34,16 +34,16 @@ def pods_for_all(
     for the one that only gets `copies`. A variant at 0 % counts: its autoscaler may still measure what it had a moment
     ago, and leaving it out would halve the answer right after a shift. No autoscaler's floor is part of it, so floors
     derived from it can't drive each other up. As long as a variant with traffic has no measurement, it is at least the
-    largest number of replicas among those with traffic.
+    largest number of replicas among those with traffic; before there is a route, those of the first.
     """
     measured: dict[str, float] = {}
     for variant in shares:
         autoscaler = named(autoscalers, autoscaler_name(inference_service, variant))
         load = _load(autoscaler, bounds.target_cpu_utilization_percentage) if autoscaler else None
-        if load is not None and variant != copies:
+        if load is not None and (variant != copies or shares[variant]):
             measured[variant] = load
     pods = ceil(round(sum(measured.values()), 3))
-    with_traffic = [variant for variant, share in shares.items() if share]
+    with_traffic = [variant for variant, share in shares.items() if share] or list(shares)[:1]
     if not all(variant in measured for variant in with_traffic):
         pods = max(pods, *(replicas(deployments, service_name(inference_service, each)) for each in with_traffic))
     return min(max(pods, bounds.min_replicas), bounds.max_replicas)

@@ -123,7 +123,7 @@ def capacity(spec: Spec, shares: Shares) -> Condition:
     lacking = [
         f"{each.name} carries {each.live} % of {each.intended} %: {each.ready} of {each.needed} pods ready"
         for each in shares.variants
-        if each.live < each.intended
+        if each.live < each.intended or (each.intended and not each.ready)
     ]
     return (
         Condition("CapacityReady", "TooFewPods", "; ".join(lacking))
