@@ -94,6 +94,8 @@ def test_upgrades_after_a_promotion_move_nothing_and_restart_no_pod(calm: Releas
     with_values(calm, inferenceService=written).upgrade()
     assert live(calm) == before
     calm.until_routed({"v2": 100})
+    calm.upgrade()  # now the values changed: back, by Helm, and still no pod restarts
+    calm.until_routed({"v1": 100})
 
 
 def test_old_values_that_contradict_a_promotion_are_refused(calm: Release) -> None:
