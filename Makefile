@@ -34,7 +34,7 @@ endif
   check-machine check-installed check-cluster
 
 help: ## Show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo '  PORT=8080 chooses the stack; with run also HOST=, STABLE=1, CANARY=2 (versions), MODEL=, VERBOSE=1'
 

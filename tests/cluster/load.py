@@ -33,6 +33,7 @@ __all__ = ["Plan", "Report", "under_load"]
 RATE_HZ = 60
 LATEST_S = 1.0
 """A generator further behind its schedule than this measured itself: the run is void."""
+MOST_BUSY = 0.01
 _ANSWER_S = 10.0
 _METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -57,6 +58,8 @@ class Report:
     sent: int
     answers: dict[str, int]
     faults: list[str]
+    busy: int
+    """Requests that a pod turned away itself, in its own words, because the machine gave it too little to work with."""
     late_s: float
     seconds: float
     slowest_s: float
@@ -71,7 +74,8 @@ class Report:
         assert self.late_s < LATEST_S, f"void: the generator fell {self.late_s:.2f} s behind"
         assert self.sent >= at_least, f"void: only {self.sent} requests in {self.seconds:.0f} s"
         assert not self.faults, (len(self.faults), self.sent, self.faults[:20])
-        assert sum(self.answers.values()) == self.sent
+        assert self.busy <= self.sent * MOST_BUSY, f"void: {self.busy} of {self.sent} met pods without CPU"
+        assert sum(self.answers.values()) + self.busy == self.sent
         assert {name.split()[0] for name in self.answers} == {"REST", "gRPC"}
 
 
@@ -86,6 +90,7 @@ class _Loader:
         self._idle: list[Connection] = []
         self._answers: Counter[str] = Counter()
         self._faults: list[str] = []
+        self._busy = 0
         self._slowest = 0.0
 
     async def run(self, stop: Callable[[], bool]) -> Report:
@@ -117,7 +122,7 @@ class _Loader:
             elapsed = time.monotonic() - begin
         for connection in self._idle:
             connection.close()
-        return Report(number, dict(self._answers), self._faults, late, elapsed, self._slowest)
+        return Report(number, dict(self._answers), self._faults, self._busy, late, elapsed, self._slowest)
 
     async def _rest(self, which: int, intended: float) -> None:
         connection = self._idle.pop() if self._idle else Connection(self._gateway.host, self._gateway.port)
@@ -130,6 +135,9 @@ class _Loader:
             connection.close()  # as the gateway asks when somebody changes its listener
         else:
             self._idle.append(connection)
+        if response.status == 503 and b'"code":"overloaded"' in response.body:
+            self._busy += 1
+            return
         if response.status != 200:
             self._fault("REST", which, f"{response.status} {response.body[:200]!r}")
             return
@@ -143,6 +151,9 @@ class _Loader:
             answer = await call
             told = dict(await call.initial_metadata())
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "too many requests" in (error.details() or ""):
+                self._busy += 1
+                return
             self._fault("gRPC", which, f"{error.code().name} {error.details()}")
             return
         self._check("gRPC", which, str(told.get(VARIANT, "")), _of_grpc(answer), intended)
@@ -174,7 +185,7 @@ def _of_grpc(answer: Any) -> dict[str, Any]:
 @contextmanager
 def under_load(plan: Plan) -> Iterator[Report]:
     """Keep the gateway under load while the block runs; the report is filled in after it."""
-    report = Report(0, {}, [], 0.0, 0.0, 0.0)
+    report = Report(0, {}, [], 0, 0.0, 0.0, 0.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cluster.load"],
         cwd=ROOT,

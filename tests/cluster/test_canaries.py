@@ -97,9 +97,10 @@ def test_several_canaries_share_what_stable_leaves(calm: Release, plan: Plan, mo
             probes, lambda seen: seen == {key: variant_of(key, shares) for key in probes}, "three variants answer"
         )
         assert calm.gateway.asked(KEYS) == {key: variant_of(key, shares) for key in KEYS}
-        # and one of them goes, with its share
-        calm.kubectl.patch("inferenceservice", calm.name, {"op": "remove", "path": "/spec/canary/1"})
+        # and one of them goes: first its share, then what has carried it
+        calm.shift(0, canary="v3", position=1)
         calm.until_routed({"v1": 90, "v2": 10})
+        calm.kubectl.patch("inferenceservice", calm.name, {"op": "remove", "path": "/spec/canary/1"})
         until(lambda: not calm.pods("v3"), "v3 is gone", within_s=150, every_s=0.5)
     report.expect_no_loss(at_least=300)
     until(
@@ -109,8 +110,10 @@ def test_several_canaries_share_what_stable_leaves(calm: Release, plan: Plan, mo
     )
 
 
-def test_a_variant_is_chosen_by_header_only_while_that_is_on(calm: Release, doors: Doors) -> None:
-    lead = {"lead_id": "lead-1", "company_size": "51-200", "industry": "software"}
+def test_a_variant_is_chosen_by_header_only_while_that_is_on(
+    calm: Release, doors: Doors, leads: list[dict[str, Any]]
+) -> None:
+    lead = leads[0]
 
     def answers(variant: str) -> set[str]:
         return {

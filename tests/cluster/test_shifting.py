@@ -31,7 +31,7 @@ def moving_keys(before: int, after: int) -> tuple[list[str], str]:
 
 
 def in_force(release: Release, before: int, after: int) -> tuple[float, float]:
-    """Shift; return the seconds from typing `kubectl patch` until both routes carry it, and until answers come of it."""
+    """Shift; return the seconds from typing `kubectl patch` until both routes carry it, and until answers show it."""
     keys, to = moving_keys(before, after)
     begin = time.monotonic()
     release.shift(after)
