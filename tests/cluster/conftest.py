@@ -23,6 +23,16 @@ VERSIONS = {"v1": "1", "v2": "2"}
 """The variants that are installed and the versions that they run."""
 
 
+INSTALL_S = 600
+"""The first test of a run waits for all of the pods."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cluster" in item.path.parts and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(INSTALL_S))
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return Settings.from_environment()
