@@ -70,6 +70,7 @@ REASONS: dict[str, dict[str, str]] = {
         "InvalidVariant": "True",
         "TooManyVariants": "True",
         "SharesExceed100": "True",
+        "WriteRefused": "True",
     },
 }
 """Every condition type, its reasons, and the status that goes with each: `docs/controller.md` explains them all."""
