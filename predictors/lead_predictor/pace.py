@@ -11,7 +11,7 @@ from lead_predictor.scorer import Scorer
 
 __all__ = ["INLINE_S", "leads_within"]
 
-INLINE_S = 0.008
+INLINE_S = 0.010
 """How long a prediction may keep health checks and other requests from the event loop."""
 
 _LEADS = 256

@@ -33,6 +33,7 @@ class LeadScoringRuntime(XGBoostModel):
         self._input = ""
         self._predictions: Predictions | None = None
         self.golden_leads = 0
+        self.inline_leads = 0
 
     def loaded(self) -> Predictions:
         """Return the loaded model (a method, since MLServer reads all properties before it loads)."""
@@ -50,11 +51,13 @@ class LeadScoringRuntime(XGBoostModel):
         path = Path(await get_model_uri(self._settings, wellknown_filenames=[folder.MODEL]))
         if path.name != folder.MODEL:
             raise PackageError(f"expected {folder.MODEL} in a version folder: nothing else is ever loaded")
-        contract, scorer, self.golden_leads, inline_leads = await self._worker.run(partial(_prove, path.parent))
+        contract, scorer, self.golden_leads, self.inline_leads = await self._worker.run(partial(_prove, path.parent))
         if (self.name, self.version) != (contract.model.name, contract.model.version):
             raise PackageError("the model's settings name another model or version than its contract")
         self._input = contract.predictor.inputs[0].name
-        self._predictions = Predictions(scorer, self._worker, width=len(contract.features), inline_leads=inline_leads)
+        self._predictions = Predictions(
+            scorer, self._worker, width=len(contract.features), inline_leads=self.inline_leads
+        )
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

@@ -126,6 +126,7 @@ class LeadServer(MLServer):
             model=model.name,
             version=model.version,
             golden_leads=getattr(model, "golden_leads", 0),
+            inline_leads=getattr(model, "inline_leads", 0),
             threads=threads(),
             mlserver=mlserver_version,
             xgboost=xgboost.__version__,
