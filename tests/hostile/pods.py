@@ -27,7 +27,6 @@ class Predictor(Server):
             ],
             log,
         )  # fmt: skip
-        self.ports()
 
 
 class Pod:
@@ -38,9 +37,9 @@ class Pod:
         self._short = tempfile.TemporaryDirectory(prefix="pod")  # a socket's path may have 107 bytes
         self._ports, self.socket = free_ports(2), Path(self._short.name) / "door"
         self._generation = 0
-        self.predictor = self._start_predictor()
+        self.predictor = self._start_predictor()  # both start together, as a pod's containers do
         meet = ["--predictor-socket", str(self.socket)] if door == "socket" else []
-        self._flags = (*meet, *flags)
+        self._flags = (*meet, "--drain-s", "0", *flags)
         self.transformer = self._start_transformer()
 
     def _start_transformer(self, *flags: str) -> Transformer:
@@ -74,6 +73,7 @@ class Pod:
     def revive(self) -> None:
         """Start the predictor again, as the kubelet would."""
         self.predictor = self._start_predictor()
+        self.predictor.ports()
 
     def kill_transformer(self) -> None:
         """Kill the transformer without a word."""
@@ -88,6 +88,9 @@ class Pod:
     def close(self) -> None:
         """End both."""
         self.thaw()
+        for server in (self.transformer, self.predictor):
+            if server.process.poll() is None:
+                server.process.terminate()
         self.transformer.close()
         self.predictor.close()
         self._short.cleanup()

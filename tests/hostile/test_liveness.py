@@ -31,11 +31,8 @@ def is_alive(pod: Pod) -> bool:
     return httpx.get(f"{pod.transformer.url}/v2/health/live", timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize("door", ["socket", "grpc"])
-def test_a_frozen_predictor_is_to_be_restarted_and_the_transformer_is_not(
-    pods: Start, small_folder: Path, door: str
-) -> None:
-    pod = pods(small_folder, *QUICK, door=door)
+def test_a_frozen_predictor_is_to_be_restarted_and_the_transformer_is_not(pods: Start, small_folder: Path) -> None:
+    pod = pods(small_folder, *QUICK, door="grpc")
     assert asked(pod) == 200
     pod.freeze()
     frozen = time.monotonic()

@@ -34,7 +34,7 @@ from tests.support.stack import Stack, until
 from tests.transformer.service.payloads import INFER
 from tests.transformer.service.processes import eventually
 
-OVERLOAD_S = float(os.environ.get("OVERLOAD_S", "12"))
+OVERLOAD_S = float(os.environ.get("OVERLOAD_S", "8"))
 REQUESTS = int(os.environ.get("CANCELLED_REQUESTS", "3000"))
 DEADLINE_S = 0.9
 """The transformer's own; the gateway's is a second."""
