@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from tests.support.stack import ROOT
 
 SCHEMA = json.loads((Path(__file__).parent / "skaffold-v4beta13.json").read_text())
+IMAGE = re.compile(r"^\s+image: ([^:@\s]+)", re.MULTILINE)
 PARTS = ["controller", "predictor", "transformer"]
 
 
@@ -34,12 +36,30 @@ def test_the_schema_refuses_what_skaffold_does_not_know(config: dict[str, Any]) 
 
 
 def test_an_artifact_per_image(config: dict[str, Any]) -> None:
-    found = {artifact["image"]: artifact["docker"]["dockerfile"] for artifact in config["build"]["artifacts"]}
+    found = {name(artifact["image"]): artifact["docker"]["dockerfile"] for artifact in config["build"]["artifacts"]}
     assert {f"lead-{part}": f"{part}s/Dockerfile" for part in PARTS} == found
     assert all((ROOT / path).is_file() for path in found.values())
 
 
 def test_a_profile_per_overlay(config: dict[str, Any]) -> None:
     paths = {profile["name"]: profile["manifests"]["kustomize"]["paths"] for profile in config["profiles"]}
-    overlays = sorted(folder.name for folder in (ROOT / "manifests" / "overlays").iterdir())
-    assert {name: [f"manifests/overlays/{name}"] for name in overlays} == paths
+    overlays = {folder.name for folder in (ROOT / "manifests" / "overlays").iterdir()}
+    assert {overlay: [f"manifests/overlays/{overlay}"] for overlay in overlays} == paths
+
+
+def test_a_profile_names_the_images_as_its_overlay_does(config: dict[str, Any]) -> None:
+    for profile in config["profiles"]:
+        artifacts = [artifact["image"] for artifact in config["build"]["artifacts"]]
+        for patch in profile.get("patches", []):
+            *path, position, field = patch["path"].strip("/").split("/")
+            assert (patch["op"], path, field) == ("replace", ["build", "artifacts"], "image")
+            assert name(patch["value"]) == name(artifacts[int(position)])
+            artifacts[int(position)] = patch["value"]
+        rendered = (ROOT / "manifests" / "rendered" / profile["name"]).glob("*.yaml")
+        images = {found for file in rendered for found in IMAGE.findall(file.read_text())}
+        assert images == set(artifacts), profile["name"]
+
+
+def name(image: str) -> str:
+    """Return the last part of an image's repository."""
+    return image.rpartition("/")[2]
