@@ -79,9 +79,8 @@ def _taken(live: Json) -> list[tuple[str, ...]]:
     ours: set[tuple[str, ...]] = set()
     theirs: set[tuple[str, ...]] = set()
     for entry in live["metadata"].get("managedFields") or ():
-        if not entry.get("subresource"):
-            mine = entry.get("manager") == FIELD_MANAGER
-            (ours if mine else theirs).update(_leaves((entry.get("fieldsV1") or {}).get("f:spec") or {}, ()))
+        owned = ours if entry.get("manager") == FIELD_MANAGER else theirs
+        owned.update(_leaves((entry.get("fieldsV1") or {}).get("f:spec") or {}, ()))
     return sorted(theirs - ours)
 
 

@@ -252,7 +252,7 @@ def test_a_promotion_waits_for_the_new_stable_variants_pods_and_keeps_the_old_on
             {
                 "canaries": {"v2": 0},
                 "ready": {"v1": 6},
-                "load": {"v1": 60},
+                "load": {"v1": 60, "v2": 90},
                 "wishes": {"shadow": {"variant": "v2", "percent": 50}},
             },
             {"v1": 6, "v2": 3},
@@ -396,6 +396,24 @@ def test_two_rollouts_in_one_namespace_leave_each_other_alone() -> None:
         twin["metadata"]["labels"]["app.kubernetes.io/part-of"] = f"other-{NAME}"
         world.objects[twin["kind"], twin["metadata"]["name"]] = twin
     assert world.settle() == []
+
+
+def test_a_successor_gets_a_lane_of_its_own_while_the_old_one_carries_traffic() -> None:
+    """Somebody replaced the stable variant outright: its lane keeps its backend, the next variant may have it later."""
+    world = settled()
+    world.stable, world.ready = "v3", {"v1": 2}
+    before = world.objects["HTTPRoute", f"{NAME}-rollout"]["spec"]["rules"][3]
+    world.turn()
+    rules = {rule["name"]: rule for rule in world.objects["HTTPRoute", f"{NAME}-rollout"]["spec"]["rules"]}
+    assert _carries(rules["alone-1"])
+    assert not _carries(rules["alone-0"])
+    assert before["name"] == "alone-0"
+    world.canaries = {"v4": 0}
+    world.settle()
+    assert [rule["name"] for rule in world.objects["HTTPRoute", f"{NAME}-rollout"]["spec"]["rules"]][3:] == [
+        "alone-0",
+        "alone-1",
+    ]
 
 
 steps = st.one_of(

@@ -180,13 +180,13 @@ class World:
         return item
 
 
-def fields_of(spec: Json, manager: str = FIELD_MANAGER, *, subresource: str = "") -> list[Json]:
+def fields_of(spec: Json, manager: str = FIELD_MANAGER) -> list[Json]:
     """Return managedFields that give everything of a spec to one manager, lists as a whole."""
 
     def tree(value: Any) -> Json:
         return {f"f:{key}": tree(each) for key, each in value.items()} if isinstance(value, Mapping) else {}
 
-    return [{"manager": manager, "subresource": subresource, "fieldsV1": {"f:spec": tree(spec)}}]
+    return [{"manager": manager, "fieldsV1": {"f:spec": tree(spec)}}]
 
 
 def _slice(variant: str, ready: int) -> Json:
