@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +19,8 @@ from api.objects import config, inference_service, rollout, variant
 from api.process import Controller
 from api.rollout import Rollout
 from api.wire import Wire
-from tests.cluster.kubectl import Kubectl
+from tests.cluster.kubectl import Kubectl, Refused
+from tests.support.stack import until
 
 _ROOT = Path(__file__).parents[3]
 _CRD = _ROOT / "charts/lead-scoring/crds/modelrollouts.yaml"
@@ -55,8 +57,9 @@ def scene(namespace: Kubectl, kubeconfig: Path, tmp_path: Path) -> Iterator[Roll
     name = f"leads-{secrets.token_hex(2)}"
     scene = Rollout(name, namespace, connect(namespace.namespace, kubeconfig=kubeconfig), kubeconfig, tmp_path)
     scene.config.write_text(json.dumps(config(name, namespace.namespace)))
+    first = inference_service(name, "v1", {"v2": 0})
+    until(lambda: _accepted(namespace, first), "KServe's webhook answers: others stop KServe", within_s=60, every_s=1)
     namespace.apply(
-        inference_service(name, "v1", {"v2": 0}),
         rollout(name),
         *variant(name, "v1"),
         *variant(name, "v2"),
@@ -64,6 +67,16 @@ def scene(namespace: Kubectl, kubeconfig: Path, tmp_path: Path) -> Iterator[Roll
     yield scene
     for controller in scene.controllers:
         controller.kill()
+
+
+def _accepted(kubectl: Kubectl, item: dict[str, Any]) -> bool:
+    try:
+        kubectl.apply(item)
+    except Refused as refused:
+        if "failed calling webhook" not in str(refused):
+            raise
+        return False
+    return True
 
 
 @pytest.fixture

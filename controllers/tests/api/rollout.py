@@ -120,11 +120,13 @@ class Rollout:
         """Return how often the spec of each was changed, by whomever."""
         return {key: each["metadata"].get("generation", 0) for key, each in self.own().items()}
 
-    def versions(self) -> dict[tuple[str, str], str]:
-        """Return the resourceVersions of it, the ModelRollout's included."""
-        rollout = self.server.get(ROLLOUT, self.name)
-        own = {**self.own(), (ROLLOUT.kind, self.name): rollout}
-        return {key: each["metadata"]["resourceVersion"] for key, each in own.items()}
+    def written(self) -> dict[tuple[str, str], list[Json]]:
+        """Return what the API server notes of the controllers' writes to each object, the ModelRollout's status too."""
+        objects = {**self.own(), (ROLLOUT.kind, self.name): self.server.get(ROLLOUT, self.name)}
+        return {
+            key: [each for each in item["metadata"]["managedFields"] if each["manager"] == "lead-scoring-controller"]
+            for key, item in objects.items()
+        }
 
 
 def _predicts(match: Json) -> bool:

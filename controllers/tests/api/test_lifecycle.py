@@ -44,13 +44,13 @@ def test_it_ends_within_two_seconds_and_gives_the_lease_back(
 def test_its_death_changes_nothing(scene: Rollout, controller: Controller) -> None:
     scene.shift("v2", 25)
     scene.until_split("v1=75,v2=25")
-    until(lambda: scene.status().get("split") == "v1=75,v2=25", "the status follows", within_s=5)
+    until(lambda: scene.status().get("split") == "v1=75,v2=25", "the status follows", within_s=15)
     before = {key: each["spec"] for key, each in scene.own().items()}
     controller.kill()
     assert {key: each["spec"] for key, each in scene.own().items()} == before
     writes = scene.start("--lease-duration", "3")
     until(lambda: writes.leads, "another leads", within_s=20)
-    until(lambda: bool(writes.metric("lead_rollout_reconciles_total", result="success")), "and looked", within_s=5)
+    until(lambda: bool(writes.metric("lead_rollout_reconciles_total", result="success")), "and looked", within_s=15)
     assert {key: each["spec"] for key, each in scene.own().items()} == before
     assert writes.metric("lead_rollout_writes_total", kind="HTTPRoute") is None
 
@@ -81,7 +81,7 @@ def test_bootstrap_waits_for_a_webhook_that_is_down(cluster: Kubectl, namespace:
         controller = scene.start()
         until(lambda: bool(controller.logged("create refused")), "it is refused", within_s=15)
         until(lambda: len(controller.logged("create refused")) >= 2, "it tries again", within_s=15)
-        until(lambda: any(event["reason"] == "WriteRefused" for event in scene.events()), "and says so", within_s=5)
+        until(lambda: any(event["reason"] == "WriteRefused" for event in scene.events()), "and says so", within_s=15)
     finally:
         cluster("delete", "validatingwebhookconfiguration", namespace.namespace)
     scene.until_split("v1=100", within_s=30)
@@ -141,7 +141,7 @@ def test_a_loop_that_hangs_is_not_alive(scene: Rollout) -> None:
     election.start()
     until(lambda: "not come round" in loop.stuck(), "it is noticed", within_s=10)
     hang.set()
-    until(lambda: loop.stuck() == "", "and goes on", within_s=5)
+    until(lambda: loop.stuck() == "", "and goes on", within_s=15)
     assert loop.stop(timeout_s=5)
     election.release()
 

@@ -46,9 +46,9 @@ def test_nothing_is_forbidden(scene: Rollout, account: Account) -> None:
     for kind in ("grpcroute", "backendtrafficpolicy"):
         scene.kubectl("delete", kind, route)
     scene.kubectl.apply(inference_service(scene.name, "v1", {}))  # an orphan
-    until(lambda: ("HorizontalPodAutoscaler", f"{scene.name}-v2-rollout") not in scene.own(), "gone", within_s=5)
-    until(lambda: scene.status().get("split") == "v1=100", "status written", within_s=5)
-    until(lambda: any(event.get("series") for event in scene.events()), "an Event was counted on", within_s=5)
+    until(lambda: ("HorizontalPodAutoscaler", f"{scene.name}-v2-rollout") not in scene.own(), "gone", within_s=15)
+    until(lambda: scene.status().get("split") == "v1=100", "status written", within_s=15)
+    until(lambda: any(event.get("series") for event in scene.events()), "an Event was counted on", within_s=15)
     assert controller.stop() == 0
     assert controller.logged("lease released")
     assert _forbidden(controller) == []
@@ -61,4 +61,4 @@ def test_a_role_without_events_is_noticed_and_stops_nothing(scene: Rollout, acco
     scene.until_split("v1=100")
     scene.shift("v2", 25)
     scene.until_split("v1=75,v2=25")
-    until(lambda: bool(_forbidden(controller)), "the log says so", within_s=5)
+    until(lambda: bool(_forbidden(controller)), "the log says so", within_s=15)
