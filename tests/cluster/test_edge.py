@@ -362,7 +362,7 @@ def own(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "gateway": {
             "create": True,
             "tls": {"secretName": "server", "clients": clients},
-            "limits": {"connections": 20, "headersSeconds": 2, "requestSeconds": 3},
+            "limits": {"headersSeconds": 2, "requestSeconds": 3},
             "proxy": {
                 "replicas": 1,
                 "image": settings.envoy_image,
@@ -414,7 +414,8 @@ def test_a_gateway_of_ones_own_bounds_what_clients_may_do(
 def test_a_gateway_of_ones_own_takes_so_many_connections_and_no_more(
     site: Site, own: dict[str, Any], certificates: Path, issuer: Issuer
 ) -> None:
-    site.install(own)
+    limits = {**own["gateway"]["limits"], "connections": 20}
+    site.install({**own, "gateway": {**own["gateway"], "limits": limits}})
     headers = bearer(issuer.token())
     with forwarded(site.kubectl, NAME) as port:
         asker = Asker(("127.0.0.1", port), site.host, tls(certificates))
