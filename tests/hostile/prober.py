@@ -44,7 +44,9 @@ def probing(port: int, path: str) -> Iterator[Probes]:
     found = Probes()
     command = [sys.executable, "-m", "tests.hostile.prober", str(port), path]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
     try:
+        process.stdout.readline()  # it has begun
         yield found
         said, _ = process.communicate(timeout=2 * GIVE_UP_S)
         found.answers = [tuple(answer) for answer in json.loads(said)]
@@ -65,7 +67,8 @@ def probe(port: int, path: str) -> tuple[int, float]:
 
 
 def main(port: int, path: str) -> None:
-    answers = []
+    answers = [probe(port, path)]
+    print(flush=True)  # noqa: T201 (tells who started it)
     while not select.select([sys.stdin], [], [], INTERVAL_S)[0]:
         answers.append(probe(port, path))
     json.dump(answers, sys.stdout)
