@@ -111,7 +111,9 @@ class Release:
 
     def routed(self, kind: str = "httproute") -> dict[str, int]:
         """Return the weights by variant of what predicts, for callers that don't choose; empty without a route."""
-        route = self.kubectl.find(kind, f"{self.name}-rollout")
+        return self._predicting(self.kubectl.find(kind, f"{self.name}-rollout"))
+
+    def _predicting(self, route: dict[str, Any] | None) -> dict[str, int]:
         for rule in route["spec"]["rules"] if route else ():
             asked = [match for match in rule["matches"] if not match.get("headers")]
             if "infer" in str(asked).lower().replace("inference", ""):
@@ -123,13 +125,14 @@ class Release:
         return {}
 
     def until_routed(self, shares: Mapping[str, int], *, within_s: float = 120) -> None:
-        """Wait until both routes carry these shares and the status says so."""
-        until(
-            lambda: self.routed() == self.routed("grpcroute") == dict(shares),
-            f"routes carry {dict(shares)}, not {self.routed()} and {self.routed('grpcroute')}",
-            within_s=within_s,
-            every_s=0.1,
-        )
+        """Wait until both routes carry these shares."""
+        kinds = [f"{kind}/{self.name}-rollout" for kind in ("httproute", "grpcroute")]
+
+        def carried() -> bool:
+            found = json.loads(self.kubectl("get", *kinds, "-o", "json", "--ignore-not-found") or "{}")
+            return [self._predicting(route) for route in found.get("items", [])] == [dict(shares)] * 2
+
+        until(carried, f"routes carry {dict(shares)}", within_s=within_s, every_s=0.05)
 
     def condition(self, kind: str) -> dict[str, Any]:
         """Return a condition of the ModelRollout, empty if it isn't there."""
