@@ -164,7 +164,7 @@ lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	cd predictors && .venv/bin/mypy lead_predictor
 	PYTHONPATH=predictors:. $(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor controllers/lead_controller
-	git ls-files -z -- '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+	git grep -lz '^#!/usr/bin/env bash$$' | xargs -0 $(BIN)/shellcheck
 
 format: install ## Format the Python code
 	$(BIN)/ruff check --fix .
