@@ -31,6 +31,9 @@ WALK_THROUGHS = {
     "docs/any-table.md": "tests/intake/test_walk_through.py",
     "docs/rollouts.md": "tests/cluster/test_runbook.py",
 }
+# Wants a cluster: the same command stands in a document whose commands are run on one.
+RUNBOOK = ROOT / "docs" / "rollouts.md"
+CLUSTER_TOOLS = ("helm ", "kubectl ")
 # Starts a process that would not end.
 SERVERS = {
     "docs/predictor.md": ("python -m lead_predictor", "predictors/tests/test_start.py"),
@@ -46,7 +49,13 @@ def is_shipped_recipe(block: Block) -> bool:
 
 
 def runs_alone(block: Block) -> bool:
-    return not is_shipped_recipe(block) and str(block.document.relative_to(ROOT)) not in WALK_THROUGHS
+    if is_shipped_recipe(block) or wants_a_cluster(block):
+        return False
+    return str(block.document.relative_to(ROOT)) not in WALK_THROUGHS
+
+
+def wants_a_cluster(block: Block) -> bool:
+    return all(command.startswith(CLUSTER_TOOLS) for command in commands(block))
 
 
 @pytest.mark.timeout(180)
@@ -141,6 +150,13 @@ def test_walk_throughs_are_run_elsewhere() -> None:
     for document, test in WALK_THROUGHS.items():
         assert Path(document).name in (ROOT / test).read_text()
         assert any(block.document == ROOT / document for block in SHELL)
+
+
+@pytest.mark.parametrize("block", list(filter(wants_a_cluster, blocks(ROOT / "README.md"))), ids=str)
+def test_a_cluster_command_of_the_readme_is_one_of_the_runbook(block: Block) -> None:
+    run = {command for each in blocks(RUNBOOK) for command in commands(each)}
+    assert commands(block)
+    assert set(commands(block)) <= run
 
 
 def test_servers_are_started_elsewhere() -> None:
