@@ -157,7 +157,7 @@ bench: install ## Us beside the peers on the same model and leads; AGAINST=docs/
 bench-check: install ## The ratios alone, in a minute: fails when one is a third worse than AGAINST=docs/bench.json
 	@$(BIN)/python -m bench --quick --against '$(or $(AGAINST),docs/bench.json)'
 
-lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
+lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy lead_scoring transformers/lead_transformer controllers/lead_controller
@@ -165,6 +165,7 @@ lint: install ## ruff, mypy strict, import-linter, bandit, shellcheck
 	PYTHONPATH=predictors:. $(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive lead_scoring transformers/lead_transformer predictors/lead_predictor controllers/lead_controller
 	git grep -lz '^#!/usr/bin/env bash$$' | xargs -0 $(BIN)/shellcheck
+	test ! -x $(BIN)/hadolint || $(BIN)/hadolint --ignore DL3059 */Dockerfile  # has no build for other machines than x86-64
 
 format: install ## Format the Python code
 	$(BIN)/ruff check --fix .
