@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
 from lead_controller.model import Json
-from lead_controller.names import service_name
+from lead_controller.names import VARIANT_LABEL, service_name
 
 __all__ = [
     "Rollout",
@@ -85,6 +85,9 @@ def read_spec(inference_service: Json | None) -> Spec:
         )
     canaries: list[Variant] = []
     problem: tuple[str, str] | None = None
+    inherited = _told(spec["predictor"])
+    if inherited not in (None, stable):
+        problem = ("InvalidVariant", _mislabelled("spec.predictor", stable, inherited))
     left = 100
     for index, entry in enumerate(spec.get("canary") or ()):
         name: object = _mapping(_mapping(entry).get("predictor")).get("name")
@@ -95,6 +98,10 @@ def read_spec(inference_service: Json | None) -> Spec:
                 "InvalidVariant",
                 f"{where}.predictor.name {name!r} can't be a Service's name: left out",
             )
+            continue
+        told = _told(_mapping(entry)["predictor"]) or inherited
+        if told not in (None, name):
+            problem = problem or ("InvalidVariant", f"{_mislabelled(f'{where}.predictor', name, told)}: left out")
             continue
         if name == stable or any(name == each.name for each in canaries):
             problem = problem or ("InvalidVariant", f"{where}.predictor.name {name!r} is taken: left out")
@@ -179,6 +186,15 @@ def _usable(name: object, *, owner: str) -> TypeGuard[str]:
     return (
         isinstance(name, str) and _LABEL.fullmatch(name) is not None and len(service_name(owner, name)) <= _LONGEST_NAME
     )
+
+
+def _told(predictor: object) -> Any:
+    """Return the name by which a variant's pods know themselves; a canary's are told stable's if not their own."""
+    return _mapping(_mapping(predictor).get("labels")).get(VARIANT_LABEL)
+
+
+def _mislabelled(where: str, name: str, told: object) -> str:
+    return f"{where}.labels[{VARIANT_LABEL!r}] has to be {name!r}: its pods take themselves for {told!r}"
 
 
 def _leaving(item: Json) -> bool:

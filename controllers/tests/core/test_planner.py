@@ -319,6 +319,33 @@ def test_a_spec_that_cannot_be_followed_leaves_everything_as_it_is(situation: di
 
 
 @pytest.mark.parametrize(
+    ("stable", "canary", "shares", "reason"),
+    [
+        ("v1", "v2", {"v1": 75, "v2": 25}, "AsExpected"),
+        (None, None, {"v1": 75, "v2": 25}, "AsExpected"),
+        ("v1", None, {"v1": 100}, "InvalidVariant"),
+        ("v1", "v3", {"v1": 100}, "InvalidVariant"),
+        ("v2", "v2", {"v1": 75, "v2": 25}, "InvalidVariant"),
+    ],
+)
+def test_pods_that_take_themselves_for_another_variant_get_nothing(
+    stable: str | None, canary: str | None, shares: dict[str, int], reason: str
+) -> None:
+    """A canary without a label of its own inherits stable's: its pods would call all that they answer copies."""
+
+    def predictor(name: str, told: str | None) -> dict[str, Any]:
+        return {"name": name, "labels": {"lead-scoring.io/variant": told} if told else None}
+
+    spec = {
+        "predictor": predictor("v1", stable),
+        "canary": [{"predictor": predictor("v2", canary), "trafficPercent": 25}],
+    }
+    world = settled(inference_service={"spec": spec}, ready={"v2": 2})
+    assert world.shares() == shares
+    assert world.conditions()["Degraded"] == reason
+
+
+@pytest.mark.parametrize(
     ("canaries", "shares", "reason"),
     [
         ([("v2", 80), ("v3", 40)], {"v1": 0, "v2": 80, "v3": 20}, "SharesExceed100"),
