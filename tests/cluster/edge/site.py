@@ -145,8 +145,10 @@ def backend(image: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def forwarded(kubectl: Kubectl, gateway: str, *, system: str = "envoy-gateway-system") -> Iterator[int]:
-    """Reach the Envoy pod of a Gateway through the API server; yields the port on this machine."""
+def forwarded(
+    kubectl: Kubectl, gateway: str, *, port: int = 10443, system: str = "envoy-gateway-system"
+) -> Iterator[int]:
+    """Reach the Envoy pod of a Gateway, by default its HTTPS, by the API server; yields the port here."""
     mine = f"gateway.envoyproxy.io/owning-gateway-name={gateway}"
     where = f"gateway.envoyproxy.io/owning-gateway-namespace={kubectl.namespace}"
     proxies = Kubectl(system)
@@ -155,7 +157,7 @@ def forwarded(kubectl: Kubectl, gateway: str, *, system: str = "envoy-gateway-sy
     name = pod["metadata"]["name"]
     proxies("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s", timeout_s=130)
     # Envoy Gateway moves ports below 1024 up by 10,000 within the pod.
-    command = ["kubectl", "--namespace", system, "port-forward", f"pod/{name}", ":10443"]
+    command = ["kubectl", "--namespace", system, "port-forward", f"pod/{name}", f":{port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
