@@ -48,6 +48,8 @@ class Plan:
     versions: dict[str, str]
     rate_hz: float = RATE_HZ
     leads: int = 300
+    at_least: int = 300
+    """Fewest requests of a run, however soon what it accompanies is over."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -105,7 +107,7 @@ class _Loader:
             sys.stdout.flush()
             begin = time.monotonic()
             number = 0
-            while not stop():
+            while not stop() or number < self._plan.at_least:
                 intended = begin + number / self._plan.rate_hz
                 if (wait := intended - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
@@ -184,7 +186,7 @@ def _of_grpc(answer: Any) -> dict[str, Any]:
 
 @contextmanager
 def under_load(plan: Plan) -> Iterator[Report]:
-    """Keep the gateway under load while the block runs; the report is filled in after it."""
+    """Keep the gateway under load while the block runs, and for `at_least` requests; then the report is filled in."""
     report = Report(0, {}, [], 0, 0.0, 0.0, 0.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cluster.load"],

@@ -169,10 +169,12 @@ class Release:
         lease = self.kubectl.get("lease", f"{self.name}-controller")
         return str(lease["spec"].get("holderIdentity") or "")
 
-    def lives(self) -> dict[str, int]:
-        """Return the restarts of every pod that serves, by its uid: what nothing but a rollout may change."""
+    def lives(self, *variants: str) -> dict[str, int]:
+        """Return the restarts of these variants' pods, all if none is named, by uid: only a rollout may change them."""
         items = self.kubectl.items("pod", f"serving.kserve.io/inferenceservice={self.name}")
-        return {pod.uid: pod.restarts for pod in map(Pod.of, items)}
+        wanted = {f"isvc.{self.name}-{variant}-predictor" for variant in variants}
+        chosen = [item for item in items if not wanted or item["metadata"]["labels"]["app"] in wanted]
+        return {pod.uid: pod.restarts for pod in map(Pod.of, chosen)}
 
     def until_ready(self, variant: str, *, count: int = 1, within_s: float = 180) -> None:
         """Wait until a variant has this many ready pods, and no others."""
