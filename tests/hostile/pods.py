@@ -11,7 +11,7 @@ from pathlib import Path
 from lead_scoring.local.ports import free_ports
 from tests.transformer.service.processes import PREDICTOR_PYTHON, Server, Transformer
 
-__all__ = ["Pod", "rss_bytes", "running"]
+__all__ = ["Pod", "peak_bytes", "rss_bytes", "running", "start_peak"]
 
 
 class Predictor(Server):
@@ -99,6 +99,17 @@ class Pod:
 def rss_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def start_peak(pid: int) -> None:
+    """Forget the most memory that a process ever had."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most resident memory of a process since `start_peak`."""
+    (found,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(found.split()[1]) * 1024
 
 
 def running(pids: Iterable[int]) -> dict[int, int]:

@@ -13,7 +13,10 @@ import grpc
 import orjson
 import pytest
 
+from lead_scoring.contract import files
 from lead_scoring.local import control
+from tests.end_to_end import payloads
+from tests.hostile.conftest import V1
 from tests.hostile.load import Ending, ask_once, closed_loop, count
 from tests.hostile.pods import Pod, rss_bytes
 from tests.hostile.wire import Pipeline, request_bytes
@@ -39,13 +42,13 @@ def expect_right(answers: list[Ending]) -> None:
     assert len(found) == 1
 
 
-def wait_for_answers(pod: Pod) -> float:
+def wait_for_answers(pod: Pod, request: bytes | None = None) -> float:
     """Return the seconds until a request is answered again."""
-    began = time.monotonic()
+    began, asked = time.monotonic(), request or good()
 
     async def attempt() -> bool:
         connection = Pipeline("127.0.0.1", pod.transformer.http_port)
-        ending = await ask_once(connection, good())
+        ending = await ask_once(connection, asked)
         connection.close()
         return ending.status == 200
 
@@ -90,15 +93,17 @@ def test_a_frozen_predictor_costs_each_request_its_deadline_and_no_more(
 
 
 @pytest.mark.parametrize("door", ["socket", "grpc"])
-def test_a_large_frozen_pile_is_bounded(pods: Start, small_folder: Path, door: str) -> None:
-    """Requests of 500 leads to a predictor that reads nothing: what could not be sent is let go, not kept."""
-    pod = pods(small_folder, "--check-interval-s", "0.5", "--deadline-ms", "200", door=door)
+def test_a_large_frozen_pile_is_bounded(pods: Start, door: str) -> None:
+    """Requests of 500 wide leads to a predictor that reads nothing: what could not be sent is let go, not kept."""
+    pod = pods(V1, "--check-interval-s", "0.5", "--deadline-ms", "200", door=door)
     pid = pod.transformer.process.pid
-    big = good(500)
+    contract = files.read(V1 / "contract.json")
+    body, told = payloads.packed_binary(contract, [dict(lead.lead) for lead in contract.golden.leads[:100]] * 5)
+    big = request_bytes(INFER, body, {"content-type": "application/octet-stream", **told})
 
     async def load(seconds: float) -> list[Ending]:
         end = time.monotonic() + seconds
-        return await closed_loop(pod.transformer.http_port, [big], connections=16, until=lambda: time.monotonic() > end)
+        return await closed_loop(pod.transformer.http_port, [big], connections=64, until=lambda: time.monotonic() > end)
 
     asyncio.run(load(1.5))
     before = rss_bytes(pid)
@@ -109,7 +114,7 @@ def test_a_large_frozen_pile_is_bounded(pods: Start, small_folder: Path, door: s
         assert rss_bytes(pid) - before < 50 * 2**20
     finally:
         pod.thaw()
-    assert wait_for_answers(pod) < RECOVERY_S
+    assert wait_for_answers(pod, big) < RECOVERY_S
 
 
 @pytest.mark.parametrize("door", ["socket", "grpc"])

@@ -252,7 +252,8 @@ def test_a_tenth_of_the_callers_hang_up_after_5_ms_and_leave_nothing(pods: Calla
     assert endings["200"] > 0.3 * REQUESTS
     eventually(lambda: pod.transformer.metric("lead_requests_in_flight") == 0, what="nothing in flight")
     assert pod.transformer.metric("lead_queue_depth") == 0
-    assert pod.transformer.metric("lead_cancelled_requests_total") > 0
+    for protocol in ("v2-rest", "v2-grpc"):
+        assert pod.transformer.metric("lead_cancelled_requests_total", protocol=protocol) > 0
     assert {name: size for name, size in grown.items() if size > 32 * 2**20} == {}
     pod.transformer.wait_ready()
 
