@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.edge.tokens import AUDIENCE, ISSUER, SCOPE, Issuer
 from tests.cluster.gateway import Gateway
 from tests.cluster.kubectl import Kubectl, Refused, run
 from tests.cluster.release import Release
+from tests.cluster.settings import Settings
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -96,6 +98,30 @@ def test_upgrades_after_a_promotion_move_nothing_and_restart_no_pod(calm: Releas
     calm.until_routed({"v2": 100})
     calm.upgrade()  # now the values changed: back, by Helm, and still no pod restarts
     calm.until_routed({"v1": 100})
+
+
+@pytest.fixture
+def guarded(calm: Release, settings: Settings) -> Iterator[Release]:
+    """The release with tokens asked for at the gateway, and one for its own tests."""
+    issuer = Issuer()
+    secret = {"kind": "Secret", "metadata": {"name": "test-token"}, "stringData": {"token": issuer.token()}}
+    keys = {"kind": "ConfigMap", "metadata": {"name": "keys"}, "data": {"jwks": issuer.key_set}}
+    calm.kubectl.apply({"apiVersion": "v1", **secret}, {"apiVersion": "v1", **keys})
+    accepted = {"issuer": ISSUER, "audiences": [AUDIENCE], "scopes": [SCOPE], "jwks": {"configMapName": "keys"}}
+    edge = calm.values["edge"] | {"auth": {"mode": "jwt", "jwt": accepted}}
+    url = settings.gateway_url_inside or calm.gateway.url
+    with_values(calm, edge=edge, tests={"gatewayUrl": url, "tokenSecretName": "test-token"}).upgrade()
+    try:
+        yield calm
+    finally:
+        calm.upgrade()
+
+
+def test_a_release_that_asks_for_tokens_keeps_its_promises(guarded: Release) -> None:
+    """Of `helm test`: ready, golden leads through the gateway, bad input refused, nobody in without a token."""
+    told = guarded.test()
+    for promise in ("ready", "golden", "bad-input", "no-token"):
+        assert f"{guarded.name}-test-{promise}" in told
 
 
 def test_old_values_that_contradict_a_promotion_are_refused(calm: Release) -> None:
