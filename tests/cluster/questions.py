@@ -54,18 +54,7 @@ def scored(version: str, leads: Sequence[dict[str, Any]]) -> offline.Scored:
 
 def rows(version: str, leads: Sequence[dict[str, Any]]) -> list[Row]:
     """Return what `Answer.bits` must give for these leads."""
-    found = scored(version, leads)
-    scores = found.scores
-    return [
-        (score, probability.hex(), confidence.hex(), used, version, f"v{version}")
-        for score, probability, confidence, used in zip(
-            scores.score.tolist(),
-            scores.probability.tolist(),
-            scores.confidence.tolist(),
-            found.encoded.used.tolist(),
-            strict=True,
-        )
-    ]
+    return payloads.bits_of(scored(version, leads), version)
 
 
 def ask_about(leads: Sequence[dict[str, Any]], versions: Mapping[str, str]) -> list[Question]:

@@ -170,3 +170,18 @@ def _message(contract: Contract, **parameters: Any) -> Any:
 
 def _ids(contract: Contract, leads: Sequence[Lead]) -> list[str]:
     return [lead[contract.id_field] for lead in leads]
+
+
+def bits_of(found: Any, version: str) -> list[tuple[Any, ...]]:
+    """Return what `doors.Answer.bits` must give for leads that were scored offline by a version."""
+    scores = found.scores
+    return [
+        (score, probability.hex(), confidence.hex(), used, version, f"v{version}")
+        for score, probability, confidence, used in zip(
+            scores.score.tolist(),
+            scores.probability.tolist(),
+            scores.confidence.tolist(),
+            found.encoded.used.tolist(),
+            strict=True,
+        )
+    ]

@@ -20,6 +20,7 @@ from lead_scoring.packaging import booster
 from tests.end_to_end import doors as all_doors
 from tests.end_to_end.conftest import COUNT, Offline
 from tests.end_to_end.doors import Answer, Doors
+from tests.end_to_end.payloads import bits_of
 
 AS_OF = "2026-11-21T00:00:00Z"
 
@@ -33,18 +34,7 @@ def right(offline_models: dict[str, Offline], leads: Leads, served: str) -> list
 
 
 def rows(model: Offline, leads: Leads, version: str) -> list[tuple[Any, ...]]:
-    scored = model.score(leads, seconds(AS_OF))
-    scores = scored.scores
-    return [
-        (score, probability.hex(), confidence.hex(), used, version, f"v{version}")
-        for score, probability, confidence, used in zip(
-            scores.score.tolist(),
-            scores.probability.tolist(),
-            scores.confidence.tolist(),
-            scored.encoded.used.tolist(),
-            strict=True,
-        )
-    ]
+    return bits_of(model.score(leads, seconds(AS_OF)), version)
 
 
 def in_batches(doors: Doors, door: str, leads: Leads, size: int) -> list[tuple[Any, ...]]:
